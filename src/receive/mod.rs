@@ -1,0 +1,3 @@
+//! The public listener: routes and limits.
+
+pub mod delivery;
