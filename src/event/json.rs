@@ -49,7 +49,10 @@ pub enum Kind {
 impl Kind {
     /// Whether it is a string of any sort.
     pub fn is_string(self) -> bool {
-        matches!(self, Self::PlainString | Self::EscapedString | Self::BrokenString)
+        matches!(
+            self,
+            Self::PlainString | Self::EscapedString | Self::BrokenString
+        )
     }
 }
 
@@ -106,27 +109,46 @@ impl<'a> Document<'a> {
     /// The first place that is not JSON.
     pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let text = std::str::from_utf8(body).map_err(|e| error_at(body, e.valid_up_to(), Wrong::NotUtf8))?;
+        let text = std::str::from_utf8(body)
+            .map_err(|e| error_at(body, e.valid_up_to(), Wrong::NotUtf8))?;
         if u32::try_from(body.len()).is_err() {
-            return Err(ParseError { what: Wrong::TooLarge, line: 1, column: 1 });
+            return Err(ParseError {
+                what: Wrong::TooLarge,
+                line: 1,
+                column: 1,
+            });
         }
-        let mut scan = Scan { bytes: body, at: 0, nodes: Vec::with_capacity(body.len() / 24 + 8) };
+        let mut scan = Scan {
+            bytes: body,
+            at: 0,
+            nodes: Vec::with_capacity(body.len() / 24 + 8),
+        };
         match scan.document() {
-            Ok(()) => Ok(Self { text, nodes: scan.nodes }),
+            Ok(()) => Ok(Self {
+                text,
+                nodes: scan.nodes,
+            }),
             Err(what) => Err(error_at(body, scan.at, what)),
         }
     }
 
     /// The outermost value.
     pub fn root(&self) -> Value<'_> {
-        Value { document: self, index: 0 }
+        Value {
+            document: self,
+            index: 0,
+        }
     }
 }
 
 /// The text of the top-level member `id` of a JSON object, if it is a string of 1 to 128 printable ASCII characters.
 pub fn peek_id(body: &[u8]) -> Option<String> {
     let document = Document::parse(body).ok()?;
-    let (_, id) = document.root().members().filter(|(key, _)| key.text().is_some_and(|k| k == "id")).last()?;
+    let (_, id) = document
+        .root()
+        .members()
+        .filter(|(key, _)| key.text().is_some_and(|k| k == "id"))
+        .last()?;
     let id = id.text()?;
     let printable = (1..=128).contains(&id.len()) && id.bytes().all(|b| (0x20..0x7f).contains(&b));
     printable.then(|| id.into_owned())
@@ -150,7 +172,10 @@ impl<'d> Value<'d> {
     /// It as it stands in the text; of a string, with its quotes.
     pub fn raw(self) -> &'d str {
         let node = self.node();
-        self.document.text.get(node.start as usize..node.end as usize).unwrap_or_default()
+        self.document
+            .text
+            .get(node.start as usize..node.end as usize)
+            .unwrap_or_default()
     }
 
     /// The text of a string, with broken halves of surrogate pairs as U+FFFD.
@@ -171,9 +196,16 @@ impl<'d> Value<'d> {
     /// The elements of an array; of anything else, none.
     pub fn elements(self) -> impl Iterator<Item = Value<'d>> {
         let node = self.node();
-        let mut at = if node.kind == Kind::Array { self.index + 1 } else { node.next };
+        let mut at = if node.kind == Kind::Array {
+            self.index + 1
+        } else {
+            node.next
+        };
         std::iter::from_fn(move || {
-            let value = (at < node.next).then_some(Value { document: self.document, index: at })?;
+            let value = (at < node.next).then_some(Value {
+                document: self.document,
+                index: at,
+            })?;
             at = value.node().next;
             Some(value)
         })
@@ -182,10 +214,20 @@ impl<'d> Value<'d> {
     /// The members of an object, key and value, repeated keys too; of anything else, none.
     pub fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
         let node = self.node();
-        let mut at = if node.kind == Kind::Object { self.index + 1 } else { node.next };
+        let mut at = if node.kind == Kind::Object {
+            self.index + 1
+        } else {
+            node.next
+        };
         std::iter::from_fn(move || {
-            let key = (at < node.next).then_some(Value { document: self.document, index: at })?;
-            let value = Value { document: self.document, index: at + 1 };
+            let key = (at < node.next).then_some(Value {
+                document: self.document,
+                index: at,
+            })?;
+            let value = Value {
+                document: self.document,
+                index: at + 1,
+            };
             at = value.node().next;
             Some((key, value))
         })
@@ -193,8 +235,10 @@ impl<'d> Value<'d> {
 
     /// The members of an object as a reader sees them: of repeated keys only the last.
     pub fn last_members(self) -> Vec<(Cow<'d, str>, Value<'d>, Value<'d>)> {
-        let mut members: Vec<_> =
-            self.members().map(|(key, value)| (key.text().unwrap_or_default(), key, value)).collect();
+        let mut members: Vec<_> = self
+            .members()
+            .map(|(key, value)| (key.text().unwrap_or_default(), key, value))
+            .collect();
         let shadowed = shadowed(&members);
         if !shadowed.is_empty() {
             let mut at = 0;
@@ -209,13 +253,27 @@ impl<'d> Value<'d> {
     /// Writes it without white space and repeated keys; each string with half a surrogate pair in it is reported by
     /// its JSON Pointer (`#` behind it: the key itself) and its raw escapes.
     pub fn write(self, pointer: &str, out: &mut String, broken: &mut Vec<(String, String)>) {
-        let mut writer = Writer { out, broken, base: pointer, open: Vec::new() };
+        let mut writer = Writer {
+            out,
+            broken,
+            base: pointer,
+            open: Vec::new(),
+        };
         writer.write(self);
     }
 
     fn node(self) -> Node {
-        const NONE: Node = Node { kind: Kind::Null, start: 0, end: 0, next: u32::MAX };
-        self.document.nodes.get(self.index as usize).copied().unwrap_or(NONE)
+        const NONE: Node = Node {
+            kind: Kind::Null,
+            start: 0,
+            end: 0,
+            next: u32::MAX,
+        };
+        self.document
+            .nodes
+            .get(self.index as usize)
+            .copied()
+            .unwrap_or(NONE)
     }
 }
 
@@ -235,7 +293,10 @@ fn shadowed<'d>(members: &[(Cow<'d, str>, Value<'d>, Value<'d>)]) -> HashMap<usi
     };
     if members.len() <= FEW {
         for (at, member) in members.iter().enumerate() {
-            let again = members.iter().skip(at + 1).any(|other| other.0 == member.0 && name(other) == name(member));
+            let again = members
+                .iter()
+                .skip(at + 1)
+                .any(|other| other.0 == member.0 && name(other) == name(member));
             if again {
                 shadowed.insert(at, ());
             }
@@ -263,8 +324,15 @@ struct Writer<'w, 'd> {
 
 /// A container that is being written.
 enum Open<'d> {
-    Array { rest: Value<'d>, next: u32, position: usize },
-    Object { members: std::vec::IntoIter<(Cow<'d, str>, Value<'d>, Value<'d>)>, key: Cow<'d, str> },
+    Array {
+        rest: Value<'d>,
+        next: u32,
+        position: usize,
+    },
+    Object {
+        members: std::vec::IntoIter<(Cow<'d, str>, Value<'d>, Value<'d>)>,
+        key: Cow<'d, str>,
+    },
 }
 
 impl<'d> Writer<'_, 'd> {
@@ -272,7 +340,11 @@ impl<'d> Writer<'_, 'd> {
         self.begin(root);
         while let Some(open) = self.open.last_mut() {
             match open {
-                Open::Array { rest, next, position } => {
+                Open::Array {
+                    rest,
+                    next,
+                    position,
+                } => {
                     if rest.index >= *next {
                         self.out.push(']');
                         self.open.pop();
@@ -308,13 +380,23 @@ impl<'d> Writer<'_, 'd> {
         match value.kind() {
             Kind::Array => {
                 self.out.push('[');
-                let rest = Value { document: value.document, index: value.index + 1 };
-                self.open.push(Open::Array { rest, next: value.node().next, position: 0 });
+                let rest = Value {
+                    document: value.document,
+                    index: value.index + 1,
+                };
+                self.open.push(Open::Array {
+                    rest,
+                    next: value.node().next,
+                    position: 0,
+                });
             }
             Kind::Object => {
                 self.out.push('{');
                 let members = value.last_members().into_iter();
-                self.open.push(Open::Object { members, key: Cow::Borrowed("") });
+                self.open.push(Open::Object {
+                    members,
+                    key: Cow::Borrowed(""),
+                });
             }
             Kind::BrokenString => {
                 self.broken.push((self.pointer(), value.inner().to_owned()));
@@ -338,14 +420,17 @@ impl<'d> Writer<'_, 'd> {
 
     fn quoted(&mut self, text: &str) {
         // Writing a string to memory as JSON cannot fail.
-        self.out.push_str(&serde_json::to_string(text).unwrap_or_default());
+        self.out
+            .push_str(&serde_json::to_string(text).unwrap_or_default());
     }
 
     fn pointer(&self) -> String {
         let mut pointer = self.base.to_owned();
         for open in &self.open {
             match open {
-                Open::Array { position, .. } => push_token(&mut pointer, &position.saturating_sub(1).to_string()),
+                Open::Array { position, .. } => {
+                    push_token(&mut pointer, &position.saturating_sub(1).to_string())
+                }
                 Open::Object { key, .. } => push_token(&mut pointer, key),
             }
         }
@@ -412,7 +497,9 @@ fn unescape_unicode(escape: &[u8]) -> (char, usize) {
 /// The UTF-16 code unit of `\uXXXX` at the start of `escape`.
 fn code_unit(escape: &[u8]) -> Option<u32> {
     let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
-    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
+    digits.iter().try_fold(0, |unit, digit| {
+        Some(unit << 4 | char::from(*digit).to_digit(16)?)
+    })
 }
 
 fn is_high(unit: u32) -> bool {
@@ -464,9 +551,16 @@ impl Scan<'_> {
         loop {
             self.white_space();
             let Some(container) = open.last().copied() else {
-                return if self.at == self.bytes.len() { Ok(true) } else { Err(Wrong::TrailingText) };
+                return if self.at == self.bytes.len() {
+                    Ok(true)
+                } else {
+                    Err(Wrong::TrailingText)
+                };
             };
-            let kind = self.nodes.get(container as usize).map_or(Kind::Null, |node| node.kind);
+            let kind = self
+                .nodes
+                .get(container as usize)
+                .map_or(Kind::Null, |node| node.kind);
             match (self.peek()?, kind) {
                 (b',', Kind::Object) => {
                     self.at += 1;
@@ -557,7 +651,11 @@ impl Scan<'_> {
                 let pair = is_high(unit) && escape.get(6..).and_then(code_unit).is_some_and(is_low);
                 self.at += if pair { 12 } else { 6 };
                 let whole = pair || !(is_high(unit) || is_low(unit));
-                Ok(if whole { Kind::EscapedString } else { Kind::BrokenString })
+                Ok(if whole {
+                    Kind::EscapedString
+                } else {
+                    Kind::BrokenString
+                })
             }
             Some(_) => Err(Wrong::UnknownEscape),
             None => Err(Wrong::UnexpectedEnd),
@@ -628,7 +726,12 @@ impl Scan<'_> {
 
     fn begin(&mut self, kind: Kind, start: usize) -> u32 {
         let index = offset(self.nodes.len());
-        self.nodes.push(Node { kind, start: offset(start), end: 0, next: 0 });
+        self.nodes.push(Node {
+            kind,
+            start: offset(start),
+            end: 0,
+            next: 0,
+        });
         index
     }
 
@@ -650,7 +753,11 @@ fn error_at(body: &[u8], at: usize, what: Wrong) -> ParseError {
     let before = body.get(..at).unwrap_or_default();
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
     let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
-    ParseError { what, line, column: at - line_start + 1 }
+    ParseError {
+        what,
+        line,
+        column: at - line_start + 1,
+    }
 }
 
 #[cfg(test)]
@@ -668,16 +775,23 @@ mod tests {
     #[test]
     fn numbers_and_escapes_are_passed_on_as_they_stand() {
         let body = "\u{feff} { \"a\" : [ 1.50 , -0 , 1E400, 123456789012345678901234567890 ],\n\"b\\n\":\"\\u00e9\\ud83d\\ude00\" }";
-        let expected = r#"{"a":[1.50,-0,1E400,123456789012345678901234567890],"b\n":"\u00e9\ud83d\ude00"}"#;
+        let expected =
+            r#"{"a":[1.50,-0,1E400,123456789012345678901234567890],"b\n":"\u00e9\ud83d\ude00"}"#;
         assert_eq!(compact(body), (expected.to_owned(), vec![]));
     }
 
     #[test]
     fn of_repeated_keys_the_last_wins() {
-        assert_eq!(compact(r#"{"a":1,"b":2,"\u0061":3}"#).0, r#"{"b":2,"\u0061":3}"#);
+        assert_eq!(
+            compact(r#"{"a":1,"b":2,"\u0061":3}"#).0,
+            r#"{"b":2,"\u0061":3}"#
+        );
         let many: String = (0..100).map(|n| format!("\"k{}\":{n},", n % 50)).collect();
         let (out, _) = compact(&format!("{{{}\"z\":0}}", many));
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["k7"], 57);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&out).unwrap()["k7"],
+            57
+        );
         assert_eq!(out.matches("\"k7\"").count(), 1);
     }
 
@@ -704,15 +818,25 @@ mod tests {
     fn an_error_names_the_place() {
         for (body, expected) in [
             ("", "unexpected end at line 1, column 1"),
-            ("{\"a\":1,\n \"b\":x}", "unexpected character at line 2, column 6"),
+            (
+                "{\"a\":1,\n \"b\":x}",
+                "unexpected character at line 2, column 6",
+            ),
             ("{} {}", "text behind the value at line 1, column 4"),
             ("\"\\x\"", "unknown escape at line 1, column 2"),
-            ("\"a\nb\"", "control character in a string at line 1, column 3"),
+            (
+                "\"a\nb\"",
+                "control character in a string at line 1, column 3",
+            ),
             ("[1,]", "unexpected character at line 1, column 4"),
             ("01", "text behind the value at line 1, column 2"),
             ("\"abc", "unexpected end at line 1, column 5"),
         ] {
-            assert_eq!(Document::parse(body.as_bytes()).unwrap_err().to_string(), expected, "{body}");
+            assert_eq!(
+                Document::parse(body.as_bytes()).unwrap_err().to_string(),
+                expected,
+                "{body}"
+            );
         }
         let error = Document::parse(b"\"\xff\"").unwrap_err();
         assert_eq!(error.to_string(), "not UTF-8 at line 1, column 2");
@@ -731,7 +855,10 @@ mod tests {
         ] {
             assert_eq!(peek_id(body.as_bytes()).as_deref(), id, "{body}");
         }
-        assert_eq!(peek_id(format!(r#"{{"id":"{}"}}"#, "a".repeat(129)).as_bytes()), None);
+        assert_eq!(
+            peek_id(format!(r#"{{"id":"{}"}}"#, "a".repeat(129)).as_bytes()),
+            None
+        );
     }
 
     proptest! {

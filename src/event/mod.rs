@@ -248,7 +248,11 @@ pub enum Stage {
 
 impl Stage {
     /// All, in order.
-    pub const ALL: [Self; 3] = [Self::PreConversation, Self::PostConversation, Self::AnalyticsCompleted];
+    pub const ALL: [Self; 3] = [
+        Self::PreConversation,
+        Self::PostConversation,
+        Self::AnalyticsCompleted,
+    ];
 
     /// Its name as the canonical type and the end of its topic's name.
     pub fn name(self) -> &'static str {
@@ -272,7 +276,9 @@ impl Stage {
     pub fn parse(spelling: &str) -> Option<Self> {
         let folded: String = spelling.chars().map(fold).collect();
         match folded.as_str() {
-            "pre-conversation" | "start" | "call-start" | "call-started" => Some(Self::PreConversation),
+            "pre-conversation" | "start" | "call-start" | "call-started" => {
+                Some(Self::PreConversation)
+            }
             "post-conversation" | "end" | "call-end" | "call-ended" => Some(Self::PostConversation),
             "analytics-completed" => Some(Self::AnalyticsCompleted),
             _ => None,
@@ -294,7 +300,9 @@ impl Event<'_> {
 
     /// Which of the three it is, if any.
     pub fn stage(&self) -> Option<Stage> {
-        Stage::ALL.into_iter().find(|stage| stage.name() == self.event_type)
+        Stage::ALL
+            .into_iter()
+            .find(|stage| stage.name() == self.event_type)
     }
 }
 

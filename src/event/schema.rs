@@ -27,19 +27,30 @@ pub const UNRECOGNIZED: &str = "unrecognized";
 /// All published schemas, in the order of the topics.
 pub fn published() -> Vec<Published> {
     let stages = Stage::ALL.map(|stage| (stage.name(), Some(stage)));
-    stages.into_iter().chain([(UNRECOGNIZED, None)]).map(|(topic, stage)| publish(topic, stage)).collect()
+    stages
+        .into_iter()
+        .chain([(UNRECOGNIZED, None)])
+        .map(|(topic, stage)| publish(topic, stage))
+        .collect()
 }
 
 fn publish(topic: &'static str, stage: Option<Stage>) -> Published {
     let version = Event::SCHEMA_VERSION;
     let mut schema = event_schema();
-    schema.insert("title".into(), json!(format!("Atoms call event: {topic}, version {version}")));
+    schema.insert(
+        "title".into(),
+        json!(format!("Atoms call event: {topic}, version {version}")),
+    );
     if let Some(stage) = stage {
         narrow(&mut schema, stage);
     }
     // Writing a tree of JSON to memory cannot fail.
     let text = serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n";
-    Published { topic, file: format!("{topic}.v{version}.json"), text }
+    Published {
+        topic,
+        file: format!("{topic}.v{version}.json"),
+        text,
+    }
 }
 
 fn event_schema() -> Map<String, Value> {
@@ -49,7 +60,10 @@ fn event_schema() -> Map<String, Value> {
     schema.insert("definitions".into(), Value::Object(definitions));
     RecursiveTransform(plain).transform(&mut schema);
     let mut object = Map::new();
-    object.insert("$schema".into(), json!("http://json-schema.org/draft-07/schema#"));
+    object.insert(
+        "$schema".into(),
+        json!("http://json-schema.org/draft-07/schema#"),
+    );
     object.extend(schema.as_object().cloned().unwrap_or_default());
     object
 }
@@ -80,7 +94,10 @@ fn plain(schema: &mut Schema) {
 /// On a topic of one type, that type is the example, and `stage` is always there.
 fn narrow(schema: &mut Map<String, Value>, stage: Stage) {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for (name, example) in [("type", json!([stage.name()])), ("stage", json!([stage.number()]))] {
+        for (name, example) in [
+            ("type", json!([stage.name()])),
+            ("stage", json!([stage.number()])),
+        ] {
             if let Some(Value::Object(property)) = properties.get_mut(name) {
                 property.insert("examples".into(), example);
             }
@@ -117,7 +134,10 @@ mod tests {
                 assert!(!map.is_empty(), "empty schema at {path}");
                 let in_properties = path.ends_with("/properties") || path.ends_with("/definitions");
                 if in_properties {
-                    assert!(map.values().all(Value::is_object), "a schema that is true at {path}");
+                    assert!(
+                        map.values().all(Value::is_object),
+                        "a schema that is true at {path}"
+                    );
                     return;
                 }
                 for key in ["format", "enum", "const", "additionalProperties", "minimum"] {
@@ -136,8 +156,19 @@ mod tests {
             let value: Value = serde_json::from_str(&schema.text).unwrap();
             serde_json::from_value(value["required"].clone()).unwrap()
         };
-        let always = ["id", "type", "schemaVersion", "callId", "occurredAt", "receivedAt", "source"];
+        let always = [
+            "id",
+            "type",
+            "schemaVersion",
+            "callId",
+            "occurredAt",
+            "receivedAt",
+            "source",
+        ];
         assert_eq!(required("unrecognized"), always);
-        assert_eq!(required("post-conversation"), [&always[..], &["stage"]].concat());
+        assert_eq!(
+            required("post-conversation"),
+            [&always[..], &["stage"]].concat()
+        );
     }
 }
