@@ -1,1 +1,255 @@
-//! TODO
+//! Publishes what is pending in the journal, in order, in Kafka transactions; the only user of librdkafka but for the
+//! embedded cluster of `dev` and the reader of `tail`.
+//!
+//! Each transaction holds the records of consecutive rows and the mark, the `out_seq` behind the last of them. A new producer
+//! (at start, and after an error that the old one cannot survive) first fences its predecessor and ends its
+//! transaction, then reads the mark, settles everything below it and goes on from there. So each row is committed exactly once,
+//! whatever was under way when something failed.
+
+mod batch;
+pub mod client;
+mod poison;
+mod producer;
+mod recover;
+pub mod topics;
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+
+use self::batch::{Made, Maker};
+use self::client::{Failed, properties};
+use self::producer::{Identity, Producer, Refused};
+use self::recover::Marks;
+use self::topics::{Plan, Topics, TopicsError};
+use crate::config::Config;
+use crate::journal::{Journal, ReadError, Reader};
+use crate::route::{self, DEAD_LETTER, Fault};
+use crate::time::Timestamp;
+
+/// The publisher's thread.
+pub struct Publisher {
+    thread: JoinHandle<()>,
+    stop: Stop,
+    state: State,
+}
+
+impl Publisher {
+    /// Starts to publish what is pending and what comes.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka refuses a property, or no thread can be had.
+    pub fn start(config: &Config, journal: Journal) -> Result<Self, StartError> {
+        Topics::connect(&config.kafka)?;
+        let (stop, state) = (Stop::default(), State::default());
+        let worker = Worker {
+            plan: Plan::of(config),
+            maker: Maker::new(config, journal.uuid()),
+            kafka: config.kafka.clone(),
+            mark_topic: format!("{}{DEAD_LETTER}", config.topics.prefix),
+            journal,
+            stop: stop.clone(),
+            state: state.clone(),
+        };
+        let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { thread, stop, state })
+    }
+
+    /// How publishing goes.
+    pub fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    /// Stops after the transaction under way, or at once when Kafka does not answer.
+    pub fn stop(self) {
+        self.stop.set();
+        if self.thread.join().is_err() {
+            tracing::error!("the publisher panicked; what is pending is published after the next start");
+        }
+    }
+}
+
+/// Why the publisher could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// librdkafka refuses the configuration.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+    /// The system gives no thread.
+    #[error("cannot start the publisher's thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// How publishing goes, for health and for people.
+#[derive(Debug, Clone, Default)]
+pub struct State(Arc<Mutex<Option<String>>>);
+
+impl State {
+    /// What keeps the publisher from publishing; `None` when nothing does.
+    pub fn alarm(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, alarm: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = alarm;
+    }
+}
+
+/// A flag that threads can wait for.
+#[derive(Debug, Clone, Default)]
+struct Stop(Arc<(Mutex<bool>, Condvar)>);
+
+impl Stop {
+    fn set(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was set within `timeout`.
+    fn wait(&self, timeout: Duration) -> bool {
+        let flag = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.0.1.wait_timeout_while(flag, timeout, |set| !*set);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// What the publisher's thread has.
+struct Worker {
+    journal: Journal,
+    kafka: std::collections::BTreeMap<String, String>,
+    plan: Plan,
+    maker: Maker,
+    mark_topic: String,
+    stop: Stop,
+    state: State,
+}
+
+/// What ends a session with Kafka.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the topics are not as they should be: {0}")]
+    Topics(#[from] TopicsError),
+    #[error("{error}; {}", error.rdkafka_error_code().map(poison::advice).unwrap_or("the batch is sent again"))]
+    Kafka { error: KafkaError },
+    #[error("Kafka refuses records with {0}; {advice}", advice = poison::advice(*.0))]
+    Surroundings(rdkafka::types::RDKafkaErrorCode),
+    #[error("{0}; check that the brokers run and can be reached from here")]
+    TimedOut(String),
+    #[error("cannot read the journal: {0}")]
+    Journal(#[from] ReadError),
+    #[error("stopped")]
+    Stopped,
+}
+
+impl From<KafkaError> for Ended {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka { error }
+    }
+}
+
+impl From<Refused> for Ended {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Records(failed) => Self::Surroundings(surroundings(&failed)),
+            Refused::Producer(error) => Self::Kafka { error },
+            Refused::TimedOut(_) => Self::TimedOut(refused.to_string()),
+            Refused::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// The refusal that is not about a record, if one is.
+fn surroundings(failed: &[Failed]) -> rdkafka::types::RDKafkaErrorCode {
+    let codes = || failed.iter().map(|failed| failed.code);
+    let other = codes().find(|code| !poison::is_about_the_record(*code));
+    other.or_else(|| codes().next()).unwrap_or(rdkafka::types::RDKafkaErrorCode::Unknown)
+}
+
+impl Worker {
+    fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.session(&mut pause) {
+                Ended::Stopped => return,
+                ended => self.alarm(&ended),
+            }
+            if self.stop.wait(pause) {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Tells the operator once what keeps the bridge from publishing, not at every attempt.
+    fn alarm(&self, ended: &Ended) {
+        let text = ended.to_string();
+        if self.state.alarm().as_deref() != Some(&text) {
+            tracing::error!("not publishing, deliveries are kept in the journal: {text}");
+            self.state.set(Some(text));
+        }
+    }
+
+    /// One producer's life.
+    fn session(&self, pause: &mut Duration) -> Ended {
+        match self.publish(pause) {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    fn publish(&self, pause: &mut Duration) -> Result<std::convert::Infallible, Ended> {
+        let partitions = self.topics()?;
+        let group = format!("atoms-bridge-{}", self.journal.uuid());
+        let marks = Marks::connect(&self.kafka, &group, &self.mark_topic)?;
+        let identity = Identity { id: group, mark_topic: self.mark_topic.clone(), group: marks.group()? };
+        let mut config = properties(&self.kafka);
+        set_unless_configured(&mut config, "linger.ms", "0");
+        config.set("message.max.bytes", self.plan.max_message_bytes.to_string());
+        let producer = Producer::start(config, identity, self.stop.clone())?;
+        let mut next = self.resume(&marks)?;
+        drop(marks);
+        let mut reader = self.journal.reader()?;
+        loop {
+            let rows = reader.pending(next, MOST_ROWS, MOST_BYTES)?;
+            if rows.is_empty() {
+                self.journal.wait_above(next, IDLE);
+                if self.stop.is_set() {
+                    return Err(Ended::Stopped);
+                }
+                continue;
+            }
+            let batch: Vec<Made> = rows.into_iter().map(|row| self.maker.make(row, partitions)).collect();
+            next = self.transact(&producer, batch, partitions)?;
+            if self.state.alarm().is_some() {
+                tracing::info!("publishing again");
+            }
+            self.state.set(None);
+            *pause = FIRST_PAUSE;
+            if self.stop.is_set() {
+                return Err(Ended::Stopped);
+            }
+        }
+    }
+}
+
+fn set_unless_configured(config: &mut rdkafka::ClientConfig, name: &str, value: &str) {
+    if config.get(name).is_none() {
+        config.set(name, value);
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long an idle publisher sleeps before it looks whether it is to stop.
+const IDLE: Duration = Duration::from_millis(200);
+/// A transaction costs about the same whatever it holds; much more than this only delays its first event.
+const MOST_ROWS: usize = 500;
+/// So much of bodies is in memory at a time, or one body.
+const MOST_BYTES: usize = 8 * 1024 * 1024;

@@ -1,0 +1,115 @@
+//! From journal rows to the records of one transaction.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::dialect::{self, Arrival, Unreadable, encoding};
+use crate::event::json::Document;
+use crate::journal::Row;
+use crate::route::{self, Fault, Letter, Place, Record};
+use crate::time::Timestamp;
+
+/// Makes records; the same for every batch of a journal.
+pub(super) struct Maker {
+    journal: Uuid,
+    prefix: String,
+    /// Prefixes of webhooks that have one of their own.
+    prefixes: HashMap<String, String>,
+    all: Option<String>,
+    decoded_limit_bytes: usize,
+}
+
+/// What becomes of one row.
+pub(super) struct Made {
+    /// The row that it was made from.
+    pub(super) row: Row,
+    /// One record, or two when there is a topic for all events; none when the row stays in the journal.
+    pub(super) records: Vec<Record>,
+    /// The call, for the log.
+    pub(super) call_id: Option<String>,
+}
+
+impl Maker {
+    pub(super) fn new(config: &Config, journal: Uuid) -> Self {
+        let prefix = |webhook: &crate::config::Webhook| {
+            Some((webhook.name.as_str().to_owned(), webhook.topic_prefix.clone()?))
+        };
+        let max_body_bytes = usize::try_from(config.listen.max_body_bytes).unwrap_or(usize::MAX);
+        Self {
+            journal,
+            prefix: config.topics.prefix.clone(),
+            prefixes: config.webhooks.values().filter_map(prefix).collect(),
+            all: config.topics.all.clone(),
+            decoded_limit_bytes: max_body_bytes.saturating_mul(DECODED_TIMES),
+        }
+    }
+
+    /// The records of a row.
+    pub(super) fn make(&self, row: Row, partitions: u32) -> Made {
+        let place = self.place(&row, partitions);
+        match self.event_records(&row, &place) {
+            Ok((records, call_id)) => Made { row, records, call_id: Some(call_id) },
+            Err(unreadable) => {
+                tracing::warn!(
+                    webhook = row.webhook, seq = row.seq, id = row.id, reason = unreadable.reason(), "dead letter: {unreadable}"
+                );
+                let letter = self.dead_letter(&row, None, &Fault::from(&unreadable), &place);
+                Made { row, records: vec![letter], call_id: None }
+            }
+        }
+    }
+
+    /// Turns what Kafka refused into a dead letter.
+    pub(super) fn bury(&self, made: &mut Made, fault: &Fault, partitions: u32) {
+        let place = self.place(&made.row, partitions);
+        made.records = vec![self.dead_letter(&made.row, made.call_id.as_deref(), fault, &place)];
+    }
+
+    fn place(&self, row: &Row, partitions: u32) -> Place {
+        Place { journal: self.journal, out_seq: row.out_seq, partitions }
+    }
+
+    fn event_records(&self, row: &Row, place: &Place) -> Result<(Vec<Record>, String), Unreadable> {
+        let body = encoding::decode(&row.body, row.headers.content_encoding.as_deref(), self.decoded_limit_bytes)?;
+        let document = Document::parse(&body)?;
+        let arrival = Arrival { webhook: &row.webhook, id: &row.id, received_at: row.received_at };
+        let event = dialect::parse(&document, &arrival)?;
+        let record = route::event(&event, self.prefix_of(row), place, row.headers.traceparent.as_deref());
+        let mut records = Vec::with_capacity(2);
+        if let Some(all) = &self.all {
+            records.push(Record { topic: all.clone(), ..record.clone() });
+        }
+        records.push(record);
+        Ok((records, event.call_id.into_owned()))
+    }
+
+    fn dead_letter(&self, row: &Row, call_id: Option<&str>, fault: &Fault, place: &Place) -> Record {
+        let letter = Letter {
+            id: &row.id,
+            call_id,
+            webhook: &row.webhook,
+            received_at: row.received_at,
+            headers: &row.headers,
+            body: &row.body,
+        };
+        route::dead_letter(&letter, fault, self.prefix_of(row), place)
+    }
+
+    fn prefix_of(&self, row: &Row) -> &str {
+        self.prefixes.get(&row.webhook).unwrap_or(&self.prefix)
+    }
+}
+
+impl Made {
+    /// Stamps the records with the present, for a broker that refuses the time at which the delivery came.
+    pub(super) fn restamp(&mut self, now: Timestamp) {
+        for record in &mut self.records {
+            record.timestamp = now;
+        }
+    }
+}
+
+/// A body may grow so many times over `listen.max_body` when its `Content-Encoding` is undone.
+const DECODED_TIMES: usize = 4;

@@ -1,0 +1,147 @@
+//! How the bridge talks to librdkafka: properties, log lines, delivery reports.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+
+/// Properties of every client: what was configured, over defaults that fit a bridge.
+pub fn properties(configured: &BTreeMap<String, String>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in DEFAULTS {
+        config.set(*name, *value);
+    }
+    for (name, value) in configured {
+        config.set(name, value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "atoms-kafka-bridge"),
+    // A broker that comes back is met within a second.
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.keepalive.enable", "true"),
+    // A mistyped topic is an error, not a new topic.
+    ("allow.auto.create.topics", "false"),
+    // With 100 ms, the default, each transaction may wait that long.
+    ("retry.backoff.ms", "5"),
+];
+
+/// Passes librdkafka's log lines and errors on to ours; they name brokers and topics, never a record's content.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Quiet {}
+
+fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "librdkafka: {line}");
+        }
+        // librdkafka calls a refused connection an error; it is tried again, and the publisher tells the operator.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::debug!(facility, "librdkafka: {line}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::trace!(facility, "librdkafka: {line}");
+        }
+    }
+}
+
+/// Counts the records that librdkafka has not reported on, and keeps what it reports as failed.
+#[derive(Debug, Clone, Default)]
+pub struct Reports {
+    shared: Arc<(Mutex<Counts>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    outstanding: usize,
+    failed: Vec<Failed>,
+}
+
+/// A record that Kafka did not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed {
+    /// What was given with the record: the row's position in the batch.
+    pub row: usize,
+    /// Why.
+    pub code: RDKafkaErrorCode,
+}
+
+impl Reports {
+    /// One more record is on its way.
+    pub fn expect(&self) {
+        self.counts().outstanding += 1;
+    }
+
+    /// The record that was expected last was not taken on after all.
+    pub fn forget(&self) {
+        self.counts().outstanding -= 1;
+    }
+
+    /// Waits until every record was reported on; false when that takes longer than `timeout`.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut counts = self.counts();
+        while counts.outstanding > 0 {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            let waited = self.shared.1.wait_timeout(counts, left);
+            counts = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Takes what failed since the last time.
+    pub fn take_failed(&self) -> Vec<Failed> {
+        std::mem::take(&mut self.counts().failed)
+    }
+
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        // A count is whole even if its holder panicked.
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, row: usize) {
+        let mut counts = self.counts();
+        counts.outstanding = counts.outstanding.saturating_sub(1);
+        if let Err((error, message)) = result {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            tracing::debug!(topic = message.topic(), %code, "Kafka did not take a record");
+            counts.failed.push(Failed { row, code });
+        }
+        if counts.outstanding == 0 {
+            self.shared.1.notify_all();
+        }
+    }
+}

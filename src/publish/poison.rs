@@ -1,0 +1,60 @@
+//! Tells a record that Kafka will never take from surroundings that are not well.
+//!
+//! A record is poison only when it is refused alone: Kafka judges the size of a batch, not of a record.
+
+use rdkafka::types::RDKafkaErrorCode;
+
+/// Whether a refusal may be about the record itself. Everything else, known or not, is the surroundings' fault.
+pub(super) fn is_about_the_record(code: RDKafkaErrorCode) -> bool {
+    is_size(code) || is_timestamp(code) || code == RDKafkaErrorCode::InvalidRecord || code == RDKafkaErrorCode::BadMessage
+}
+
+/// Whether the broker refuses the record's timestamp; it is then sent with the present.
+pub(super) fn is_timestamp(code: RDKafkaErrorCode) -> bool {
+    code == RDKafkaErrorCode::InvalidTimestamp
+}
+
+fn is_size(code: RDKafkaErrorCode) -> bool {
+    code == RDKafkaErrorCode::MessageSizeTooLarge
+        || code == RDKafkaErrorCode::MessageBatchTooLarge
+        || code == RDKafkaErrorCode::InvalidMessageSize
+}
+
+/// A stable word for a refusal.
+pub(super) fn reason(code: RDKafkaErrorCode) -> &'static str {
+    if is_size(code) {
+        "too-large-for-kafka"
+    } else if is_timestamp(code) {
+        "timestamp-refused"
+    } else {
+        "refused-by-kafka"
+    }
+}
+
+/// What to do about a refusal that is the surroundings' fault.
+pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            "give the bridge's principal Write, Describe and (to create topics) Create on the topics"
+        }
+        RDKafkaErrorCode::GroupAuthorizationFailed => {
+            "give the bridge's principal Read on the groups with the prefix atoms-bridge-"
+        }
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+            "give the bridge's principal Write and Describe on the transactional ids with the prefix atoms-bridge-"
+        }
+        RDKafkaErrorCode::ClusterAuthorizationFailed => "give the bridge's principal IdempotentWrite on the cluster",
+        RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition => {
+            "a topic is missing; the bridge creates it if it may, else run `topics ensure` with a principal that may"
+        }
+        RDKafkaErrorCode::BrokerTransportFailure
+        | RDKafkaErrorCode::AllBrokersDown
+        | RDKafkaErrorCode::OperationTimedOut
+        | RDKafkaErrorCode::MessageTimedOut => "check that the brokers of bootstrap.servers run and can be reached from here",
+        RDKafkaErrorCode::Authentication => "check sasl.username and sasl.password",
+        RDKafkaErrorCode::NotEnoughReplicas | RDKafkaErrorCode::NotEnoughReplicasAfterAppend => {
+            "too few replicas are in sync; bring the missing brokers back"
+        }
+        _ => "deliveries are kept in the journal and published once this has passed",
+    }
+}

@@ -1,0 +1,207 @@
+//! A transactional producer: a batch of records and the mark, committed together or not at all.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset};
+
+use super::client::{Failed, Reports};
+use crate::route::Record;
+
+/// A producer that has fenced whoever had its `transactional.id` before.
+pub(super) struct Producer {
+    inner: ThreadedProducer<Reports>,
+    reports: Reports,
+    group: ConsumerGroupMetadata,
+    mark_topic: String,
+    stop: super::Stop,
+}
+
+/// Why a transaction was not committed. It was aborted, or ends with the producer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// Kafka refused records, and the transaction was aborted; the producer goes on.
+    #[error("Kafka refused {} of the batch, first with {}", .0.len(), first_code(.0))]
+    Records(Vec<Failed>),
+    /// Something else: the batch is sent again by a new producer.
+    #[error(transparent)]
+    Producer(#[from] KafkaError),
+    /// Kafka did not answer in time.
+    #[error("Kafka did not take a batch within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// The process is to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+fn first_code(failed: &[Failed]) -> String {
+    failed.first().map(|failed| failed.code.to_string()).unwrap_or_default()
+}
+
+/// What a producer needs to be made.
+pub(super) struct Identity {
+    /// `transactional.id`, and the group that the mark is kept for.
+    pub(super) id: String,
+    /// Partition 0 of this topic bears the mark.
+    pub(super) mark_topic: String,
+    /// What `send_offsets_to_transaction` wants of that group.
+    pub(super) group: ConsumerGroupMetadata,
+}
+
+impl Producer {
+    /// Connects, fences a predecessor and ends its transaction.
+    pub(super) fn start(mut config: ClientConfig, identity: Identity, stop: super::Stop) -> Result<Self, Refused> {
+        config.set("transactional.id", &identity.id);
+        let reports = Reports::default();
+        let inner: ThreadedProducer<Reports> = config.create_with_context(reports.clone())?;
+        let producer = Self { inner, reports, group: identity.group, mark_topic: identity.mark_topic, stop };
+        producer.again(|| producer.inner.init_transactions(STEP))?;
+        Ok(producer)
+    }
+
+    /// Sends the records of a batch, each with its row's position, and commits them with the mark.
+    pub(super) fn commit<'r>(
+        &self,
+        records: impl Iterator<Item = (usize, &'r Record)>,
+        mark: u64,
+    ) -> Result<(), Refused> {
+        self.inner.begin_transaction()?;
+        for (row, record) in records {
+            if let Err(error) = self.send(row, record) {
+                return Err(self.refuse(row, error));
+            }
+        }
+        self.wait()?;
+        let failed = self.reports.take_failed();
+        if !failed.is_empty() {
+            self.abort()?;
+            return Err(Refused::Records(failed));
+        }
+        let offsets = self.offsets(mark)?;
+        self.again(|| self.inner.send_offsets_to_transaction(&offsets, &self.group, STEP))?;
+        self.again(|| self.inner.commit_transaction(STEP))
+    }
+
+    fn offsets(&self, mark: u64) -> Result<TopicPartitionList, KafkaError> {
+        let mut offsets = TopicPartitionList::new();
+        let mark = i64::try_from(mark).unwrap_or(i64::MAX);
+        offsets.add_partition_offset(&self.mark_topic, 0, Offset::Offset(mark))?;
+        Ok(offsets)
+    }
+
+    fn send(&self, row: usize, record: &Record) -> Result<(), KafkaError> {
+        loop {
+            self.reports.expect();
+            match self.inner.send(message(row, record)) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) => self.reports.forget_and(error)?,
+            }
+            // The queue is full: nothing of the batch may overtake, so wait here until there is room.
+            if self.stop.wait(QUEUE_PAUSE) {
+                return Err(KafkaError::Canceled);
+            }
+        }
+    }
+
+    /// What an error while sending means: a refused record, or a producer that is of no more use.
+    fn refuse(&self, row: usize, error: KafkaError) -> Refused {
+        match error {
+            KafkaError::MessageProduction(code) if super::poison::is_about_the_record(code) => {
+                match self.wait().and_then(|()| self.abort()) {
+                    Ok(()) => {
+                        let mut failed = self.reports.take_failed();
+                        failed.push(Failed { row, code });
+                        Refused::Records(failed)
+                    }
+                    Err(refused) => refused,
+                }
+            }
+            KafkaError::Canceled => Refused::Stopped,
+            other => Refused::Producer(other),
+        }
+    }
+
+    /// Waits for the delivery reports: the commit would look for them in steps of 100 ms.
+    fn wait(&self) -> Result<(), Refused> {
+        let began = Instant::now();
+        while !self.reports.wait(STEP) {
+            if self.stop.is_set() {
+                return Err(Refused::Stopped);
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Refused::TimedOut(PATIENCE));
+            }
+        }
+        // The last report is freed some microseconds after its callback.
+        while self.inner.in_flight_count() > 0 && began.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn abort(&self) -> Result<(), Refused> {
+        self.again(|| self.inner.abort_transaction(STEP))?;
+        self.reports.wait(STEP);
+        Ok(())
+    }
+
+    /// Does it again as long as that may help and nobody wants to stop.
+    fn again(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Refused> {
+        let began = Instant::now();
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(error) if !may_pass(&error) => return Err(Refused::Producer(error)),
+                Err(error) if began.elapsed() > PATIENCE => return Err(Refused::Producer(error)),
+                Err(_) if self.stop.wait(RETRY_PAUSE) => return Err(Refused::Stopped),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Reports {
+    /// Takes back what was expected; an error other than a full queue stays one.
+    fn forget_and(&self, error: KafkaError) -> Result<(), KafkaError> {
+        self.forget();
+        match error {
+            KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => Ok(()),
+            other => Err(other),
+        }
+    }
+}
+
+fn may_pass(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(inner) => inner.is_retriable() && !inner.is_fatal() && !inner.txn_requires_abort(),
+        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
+        _ => false,
+    }
+}
+
+fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize> {
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header { key, value: Some(value) });
+    }
+    let message = BaseRecord::with_opaque_to(&record.topic, row)
+        .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))
+        .timestamp(record.timestamp.unix_ms())
+        .headers(headers)
+        .payload(&record.value);
+    match &record.key {
+        Some(key) => message.key(key),
+        None => message,
+    }
+}
+
+/// How long one call into librdkafka may take before the process looks whether it is to stop.
+const STEP: Duration = Duration::from_secs(1);
+/// After so long a new producer is tried: the broker ends a transaction that is left alone for 60 s.
+const PATIENCE: Duration = Duration::from_secs(45);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+const QUEUE_PAUSE: Duration = Duration::from_millis(1);

@@ -1,0 +1,178 @@
+//! What the topics should be and are; creates what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::{Quiet, properties};
+use crate::config::Config;
+use crate::route;
+
+/// The topics that a configuration asks for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Their whole names.
+    pub names: BTreeSet<String>,
+    /// Partitions of those that are created.
+    pub partitions: u32,
+    /// Replication factor of those that are created; `None`: the broker's default.
+    pub replication: Option<u16>,
+    /// `max.message.bytes` of those that are created.
+    pub max_message_bytes: u64,
+}
+
+/// Why the topics are not as they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    /// Kafka did not answer or refused.
+    #[error("cannot read the topics' metadata: {0}; check bootstrap.servers and that the brokers run")]
+    Metadata(#[source] KafkaError),
+    /// A client could not be made.
+    #[error("cannot use the [kafka] properties: {0}")]
+    Properties(#[source] KafkaError),
+    /// A topic could not be created.
+    #[error("cannot create topic {topic}: {code}; create it with {partitions} partitions, or let the bridge's principal create topics")]
+    Create {
+        /// Its name.
+        topic: String,
+        /// Kafka's answer.
+        code: RDKafkaErrorCode,
+        /// How many partitions it should have.
+        partitions: u32,
+    },
+    /// Partition counts differ, so that the keys of one call would not meet.
+    #[error("the topics' partition counts differ ({0}); give all of them the same count, since one call's events must lie in partitions of the same number")]
+    Unequal(String),
+    /// The count is another than the one this journal has published with.
+    #[error("the topics have {found} partitions, but this journal published with {frozen}; an event's partition would change, and with it the order within calls: restore {frozen} partitions, or drain the journal and start a new one")]
+    Changed {
+        /// What the journal has.
+        frozen: u32,
+        /// What Kafka has.
+        found: u32,
+    },
+}
+
+impl Plan {
+    /// What a configuration asks for.
+    pub fn of(config: &Config) -> Self {
+        let prefixes = config.webhooks.values().filter_map(|webhook| webhook.topic_prefix.as_deref());
+        let mut names: BTreeSet<String> = route::topics(&config.topics.prefix).collect();
+        names.extend(prefixes.flat_map(route::topics));
+        names.extend(config.topics.all.clone());
+        Self {
+            names,
+            partitions: config.topics.partitions,
+            replication: config.topics.replication,
+            max_message_bytes: max_message_bytes(config.listen.max_body_bytes),
+        }
+    }
+}
+
+/// A canonical event is at most a little larger than the body that it was made from.
+pub fn max_message_bytes(max_body_bytes: u64) -> u64 {
+    max_body_bytes + 1024 * 1024
+}
+
+/// Reads and creates topics.
+pub struct Topics {
+    admin: AdminClient<Quiet>,
+}
+
+impl Topics {
+    /// Makes a client; nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka refuses a property.
+    pub fn connect(kafka: &BTreeMap<String, String>) -> Result<Self, TopicsError> {
+        let admin = properties(kafka).create_with_context(Quiet).map_err(TopicsError::Properties)?;
+        Ok(Self { admin })
+    }
+
+    /// The partition counts of those topics that exist.
+    ///
+    /// # Errors
+    ///
+    /// When Kafka does not answer or refuses to tell.
+    pub fn partitions(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, u32>, TopicsError> {
+        let mut counts = BTreeMap::new();
+        for name in names {
+            let metadata = self.admin.inner().fetch_metadata(Some(name), TIMEOUT).map_err(TopicsError::Metadata)?;
+            let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { continue };
+            match topic.error().map(RDKafkaErrorCode::from) {
+                None => {
+                    counts.insert(name.clone(), u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX));
+                }
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
+                Some(code) => return Err(TopicsError::Metadata(KafkaError::MetadataFetch(code))),
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Creates what is missing of `plan` and answers with the one partition count of all, and what was created.
+    ///
+    /// # Errors
+    ///
+    /// When the counts differ, are not `frozen`, or a topic cannot be created.
+    pub fn ensure(&self, plan: &Plan, frozen: Option<u32>) -> Result<(u32, Vec<String>), TopicsError> {
+        let found = self.partitions(&plan.names)?;
+        let count = common(&found)?.or(frozen).unwrap_or(plan.partitions);
+        if let Some(frozen) = frozen.filter(|frozen| *frozen != count) {
+            return Err(TopicsError::Changed { frozen, found: count });
+        }
+        let missing: Vec<String> = plan.names.iter().filter(|name| !found.contains_key(*name)).cloned().collect();
+        if !missing.is_empty() {
+            self.create(&missing, count, plan)?;
+        }
+        Ok((count, missing))
+    }
+
+    fn create(&self, names: &[String], partitions: u32, plan: &Plan) -> Result<(), TopicsError> {
+        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let replication = TopicReplication::Fixed(plan.replication.map_or(BROKERS_DEFAULT, i32::from));
+        let max_message_bytes = plan.max_message_bytes.to_string();
+        let topics: Vec<NewTopic<'_>> = names
+            .iter()
+            .map(|name| NewTopic::new(name, count, replication).set("max.message.bytes", &max_message_bytes))
+            .collect();
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let failed = |topic: &str, code| TopicsError::Create { topic: topic.to_owned(), code, partitions };
+        // The publisher's thread has no runtime; this happens once in a journal's life.
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let answers = match runtime {
+            Ok(runtime) => runtime.block_on(self.admin.create_topics(&topics, &options)),
+            Err(_) => Err(KafkaError::Canceled),
+        };
+        let answers = answers.map_err(|error| {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            failed(&names.join(", "), code)
+        })?;
+        for answer in answers {
+            match answer {
+                // Another bridge was faster.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(failed(&topic, code)),
+            }
+        }
+        tracing::info!(topics = names.join(", "), partitions, "topics created");
+        Ok(())
+    }
+}
+
+/// The count that all topics have; `None` when there are none.
+fn common(counts: &BTreeMap<String, u32>) -> Result<Option<u32>, TopicsError> {
+    let distinct: BTreeSet<u32> = counts.values().copied().collect();
+    if distinct.len() > 1 {
+        let list: Vec<String> = counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+        return Err(TopicsError::Unequal(list.join(", ")));
+    }
+    Ok(distinct.first().copied())
+}
+
+const BROKERS_DEFAULT: i32 = -1;
+const TIMEOUT: Duration = Duration::from_secs(10);
