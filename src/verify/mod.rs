@@ -10,6 +10,11 @@ use crate::time::Timestamp;
 pub struct VerifiedDelivery(Delivery);
 
 impl VerifiedDelivery {
+    #[cfg(test)]
+    pub(crate) fn for_test(delivery: Delivery) -> Self {
+        Self(delivery)
+    }
+
     /// The webhook that it was posted to.
     pub fn webhook(&self) -> &WebhookName {
         &self.0.webhook
