@@ -80,6 +80,11 @@ pub struct VerifiedDelivery {
 }
 
 impl VerifiedDelivery {
+    #[cfg(test)]
+    pub(crate) fn for_test(delivery: Delivery) -> Self {
+        Self(delivery)
+    }
+
     /// The webhook that it was posted to.
     pub fn webhook(&self) -> &WebhookName {
         &self.delivery.webhook
