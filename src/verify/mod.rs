@@ -82,7 +82,10 @@ pub struct VerifiedDelivery {
 impl VerifiedDelivery {
     #[cfg(test)]
     pub(crate) fn for_test(delivery: Delivery) -> Self {
-        Self(delivery)
+        Self {
+            delivery,
+            secret_place: 0,
+        }
     }
 
     /// The webhook that it was posted to.
