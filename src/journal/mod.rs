@@ -1,29 +1,167 @@
 //! The journal: what was accepted is here, on disk, until long after Kafka has it.
+//!
+//! An append resolves only after the commit that holds it has been synced (SQLite, WAL, `synchronous=FULL`); one thread
+//! commits for everyone who waits. Every row gets the next `seq` (order of arrival) and the next `out_seq` (order of
+//! publishing); neither is ever given twice. A row is pending until everything up to it is settled, or until it is
+//! marked dead; only a published body is ever deleted.
+//!
+//! ```text
+//! append   what a caller computes, and the rows made of it     queue       callers → writer, progress → callers
+//! writer   the thread: take, commit, answer                    checkpoint  WAL → file, beside the writer
+//! space    max_bytes and the floor of free disk space          retention   what goes, in chunks
+//! place    directory, file, lock                               schema      tables, format, connections
+//! pending  rows for the publisher                              read        rows for the command line
+//! ```
+//!
+//! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
 
-use std::path::Path;
-use std::sync::Arc;
+mod append;
+mod checkpoint;
+mod error;
+mod headers;
+mod id;
+mod pending;
+mod place;
+mod queue;
+pub mod read;
+mod retention;
+mod schema;
+mod space;
+#[cfg(test)]
+mod tests;
+mod writer;
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::receive::delivery::KeptHeaders;
-use crate::time::Timestamp;
-use crate::verify::VerifiedDelivery;
+pub use error::{AppendError, Limit, OpenError, ReadError};
+pub use pending::{Reader, Row};
 
-/// The journal, open for writing: one per process and file. Clones share it.
-#[derive(Clone)]
+use crate::verify::VerifiedDelivery;
+use append::{Numbers, Prepared};
+use checkpoint::Checkpoints;
+use queue::{Change, Committed, Shared, Waiting};
+use writer::Writer;
+
+/// The journal, open for writing: one per process and file. Clones share it; the last one that goes closes it.
+#[derive(Debug, Clone)]
 pub struct Journal {
-    _shared: Arc<()>,
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    path: PathBuf,
+    uuid: Uuid,
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Held until the writer is gone.
+    _lock: place::Lock,
+}
+
+/// How much the journal keeps, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How large it may grow, in bytes. Default 4 GiB.
+    pub max_bytes: u64,
+    /// How long published bodies are kept. Default 72 h.
+    pub retention: Duration,
+    /// How long ids are kept, by which duplicates are recognised. Default 30 days; never shorter than `retention`.
+    pub keep_ids: Duration,
+    /// Free space on its disk below which nothing is appended. Default 64 MiB.
+    pub free_floor_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_bytes: 4 << 30,
+            retention: Duration::from_secs(72 * 3600),
+            keep_ids: Duration::from_secs(30 * 24 * 3600),
+            free_floor_bytes: 64 << 20,
+        }
+    }
 }
 
 impl Journal {
-    /// Opens or creates the journal at `path`, takes its lock, and starts the thread that writes it.
+    /// Opens or creates the journal at `path` with [`Options::default`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::open_with`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Err(OpenError(path.display().to_string()))
+        Self::open_with(path, &Options::default())
+    }
+
+    /// Opens or creates the journal at `path`, takes its lock, and starts the thread that writes it.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it, when the file is no journal or a newer one, or when disk or SQLite refuse.
+    pub fn open_with(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let lock = place::prepare(path)?;
+        let conn = schema::open_writer(path)?;
+        let sqlite = |source| OpenError::Sqlite {
+            path: path.to_owned(),
+            source,
+        };
+        let io = |source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let numbers = Numbers::load(&conn).map_err(sqlite)?;
+        let uuid = conn.query_row("SELECT uuid FROM state", [], |row| {
+            row.get::<_, [u8; 16]>(0)
+        });
+        let uuid = Uuid::from_bytes(uuid.map_err(sqlite)?);
+        let Numbers {
+            next_out_seq,
+            partitions,
+            settled_out_seq,
+            ..
+        } = numbers;
+        let shared = Arc::new(Shared::new(
+            Committed {
+                next_out_seq,
+                partitions,
+            },
+            settled_out_seq,
+        ));
+        let checkpoints = Checkpoints::start(path.to_owned()).map_err(io)?;
+        let of_thread = Arc::clone(&shared);
+        let writer = Writer::new(
+            path.to_owned(),
+            options,
+            of_thread,
+            (conn, numbers),
+            checkpoints,
+        );
+        let name = "journal-writer".to_owned();
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(|| writer.run())
+            .map_err(io)?;
+        let writer = Mutex::new(Some(thread));
+        let handle = Handle {
+            path: path.to_owned(),
+            uuid,
+            shared,
+            writer,
+            _lock: lock,
+        };
+        Ok(Self {
+            handle: Arc::new(handle),
+        })
     }
 
     /// What this journal is called, for ever: part of the `transactional.id`.
     pub fn uuid(&self) -> Uuid {
-        Uuid::nil()
+        self.handle.uuid
     }
 
     /// Queues a delivery at once and resolves when the commit that holds it is on disk.
@@ -31,25 +169,117 @@ impl Journal {
     /// Nothing is awaited before it is queued, so that dropping the future does not take it back.
     pub fn append(
         &self,
-        _delivery: VerifiedDelivery,
-    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static {
-        std::future::ready(Err(AppendError::Closed))
+        delivery: VerifiedDelivery,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
+        let (answer, answered) = oneshot::channel();
+        let prepared = Prepared::new(&delivery);
+        self.handle.shared.append(Waiting { prepared, answer });
+        async move { answered.await.unwrap_or(Err(AppendError::Closed)) }
     }
 
-    /// Marks every row below `out_seq` as published, with the next commit; wakes those who wait for it.
-    pub fn settle(&self, _below_out_seq: u64) {}
+    /// Marks every row below `out_seq` as published and wakes those who wait for it.
+    ///
+    /// The journal's own mark follows with the next commit, 50 ms later at most: until then Kafka's is the truth.
+    pub fn settle(&self, below_out_seq: u64) {
+        self.handle.shared.settle(below_out_seq);
+    }
 
-    /// Resolves when everything up to `out_seq` is published.
-    pub async fn published(&self, _out_seq: u64) {}
+    /// Blocks until everything settled so far is on disk.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written; the mark is written with a later commit then.
+    pub fn flush(&self) -> Result<(), AppendError> {
+        self.handle.shared.ask(Change::Flush)
+    }
+
+    /// Resolves when everything up to `out_seq` is published; never, if the journal is closed before.
+    pub async fn published(&self, out_seq: u64) {
+        self.handle.shared.published(out_seq).await;
+    }
 
     /// The first `out_seq` that no row has yet; blocks until it is above `out_seq`, or `timeout` is over.
-    pub fn wait_above(&self, _out_seq: u64, _timeout: std::time::Duration) -> u64 {
-        0
+    pub fn wait_above(&self, out_seq: u64, timeout: Duration) -> u64 {
+        self.handle.shared.wait_above(out_seq, timeout)
+    }
+
+    /// Every row below is published, as far as this process knows: where to go on from.
+    pub fn settled(&self) -> u64 {
+        self.handle.shared.settled()
+    }
+
+    /// Takes a row that no topic accepts out of the queue; its body stays. Blocks until that is on disk, since the mark
+    /// in Kafka must not pass the row before.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written: the row is still pending.
+    pub fn mark_dead(&self, out_seq: u64, reason: &str) -> Result<(), AppendError> {
+        self.handle.shared.ask(Change::MarkDead {
+            out_seq,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// Goes on above a mark in Kafka that is above the journal's own numbers (a restored backup). Pending rows below
+    /// `at_least` get new numbers, in order, and with them all others; blocks until that is on disk.
+    ///
+    /// Call it before anything is published: whoever waits for an old number is told that it is published.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written: no number has changed.
+    pub fn raise_out_seq(&self, at_least: u64) -> Result<(), AppendError> {
+        self.handle.shared.ask(Change::RaiseOutSeq(at_least))
+    }
+
+    /// The partition count that keys were placed by so far; `None` before it was ever frozen.
+    pub fn partitions(&self) -> Option<u32> {
+        self.handle.shared.committed().partitions
+    }
+
+    /// Freezes the partition count; blocks until it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written: the old one holds.
+    pub fn freeze_partitions(&self, count: u32) -> Result<(), AppendError> {
+        self.handle.shared.ask(Change::FreezePartitions(count))
     }
 
     /// A connection that reads, for another thread.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot open it.
     pub fn reader(&self) -> Result<Reader, ReadError> {
-        Err(ReadError(String::new()))
+        Reader::open(&self.handle.path)
+    }
+
+    /// Takes nothing more, finishes what is queued, and blocks until that is on disk. All clones are closed with it.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        self.shared.close();
+        let thread = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // If it panicked, those who waited for it have been told.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -71,59 +301,4 @@ pub enum AppendedKind {
     Stored,
     /// The same webhook, id and body were on disk already.
     Duplicate,
-}
-
-/// Why nothing was appended; the sender hears 503.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AppendError {
-    /// The journal is being closed.
-    #[error("the journal is closed")]
-    Closed,
-}
-
-/// Why a journal could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(String);
-
-/// Why a journal could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ReadError(String);
-
-/// Reads the journal.
-pub struct Reader {}
-
-impl Reader {
-    /// Pending rows from `from_out_seq` on, in order; stops after `max_rows` rows or once the bodies exceed `max_bytes`
-    /// (one row at least).
-    pub fn pending(
-        &mut self,
-        _from_out_seq: u64,
-        _max_rows: usize,
-        _max_bytes: usize,
-    ) -> Result<Vec<Row>, ReadError> {
-        Ok(Vec::new())
-    }
-}
-
-/// A delivery as it lies in the journal.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// Its place in the order of publishing.
-    pub out_seq: u64,
-    /// Its place in the order of arrival; what `journal show` takes.
-    pub seq: u64,
-    /// The webhook's name.
-    pub webhook: String,
-    /// When its body was complete.
-    pub received_at: Timestamp,
-    /// The event's id.
-    pub id: String,
-    /// Headers worth keeping.
-    pub headers: KeptHeaders,
-    /// The raw body.
-    pub body: Vec<u8>,
-    /// Whether the body still has the checksum that it was stored with.
-    pub intact: bool,
 }

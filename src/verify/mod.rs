@@ -1,32 +1,216 @@
 //! Turns a [`Delivery`] into a [`VerifiedDelivery`], or says that it is none.
+//!
+//! Pure: bytes, headers and secrets in, a verdict out. Why a delivery was refused is for the log alone; every refusal is
+//! answered alike.
 
 pub mod secret;
+mod signature;
 
+use hyper::HeaderMap;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::{StaticHeader, Webhook};
 use crate::receive::delivery::{Delivery, KeptHeaders, WebhookName};
 use crate::time::Timestamp;
+use signature::{Claimed, Keys};
+
+/// What a webhook's deliveries are verified with: its secrets, keyed, and its second factor.
+#[derive(Clone)]
+pub struct Verifier {
+    keys: Keys,
+    second_factor: Option<SecondFactor>,
+}
+
+impl Verifier {
+    /// Keys the secrets of a webhook.
+    pub fn new(webhook: &Webhook) -> Self {
+        Self {
+            keys: Keys::new(&webhook.secrets),
+            second_factor: webhook.header.as_ref().map(SecondFactor::new),
+        }
+    }
+}
+
+/// Accepts a delivery that any of the secrets signed and that carries the second factor, if there is one.
+///
+/// # Errors
+///
+/// Says what was missing or wrong.
+pub fn verify(
+    delivery: Delivery,
+    headers: &HeaderMap,
+    verifier: &Verifier,
+) -> Result<VerifiedDelivery, Refusal> {
+    let claimed = Claimed::read(headers);
+    if !claimed.any {
+        return Err(Refusal::NoSignature);
+    }
+    let Some(secret_place) = verifier.keys.signer(&delivery.body, &claimed) else {
+        return Err(Refusal::WrongSignature);
+    };
+    match &verifier.second_factor {
+        Some(factor) if !factor.is_in(headers) => Err(Refusal::SecondFactor),
+        Some(_) | None => Ok(VerifiedDelivery {
+            delivery,
+            secret_place,
+        }),
+    }
+}
+
+/// Why a delivery was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Neither signature header has a value.
+    #[error("no signature: look whether the sender signs and whether a proxy drops x-signature")]
+    NoSignature,
+    /// No secret made any of the values.
+    #[error("wrong signature: compare the configured secret with the sender's")]
+    WrongSignature,
+    /// The signature is right, the configured header is missing or has another value.
+    #[error("missing or wrong second factor: compare the configured header with the sender's")]
+    SecondFactor,
+}
 
 /// A delivery whose signature matched; only this module makes one.
 #[derive(Debug)]
-pub struct VerifiedDelivery(Delivery);
+pub struct VerifiedDelivery {
+    delivery: Delivery,
+    secret_place: usize,
+}
 
 impl VerifiedDelivery {
+    #[cfg(test)]
+    pub(crate) fn for_test(delivery: Delivery) -> Self {
+        Self {
+            delivery,
+            secret_place: 0,
+        }
+    }
+
     /// The webhook that it was posted to.
     pub fn webhook(&self) -> &WebhookName {
-        &self.0.webhook
+        &self.delivery.webhook
     }
 
     /// When its body was complete.
     pub fn received_at(&self) -> Timestamp {
-        self.0.received_at
+        self.delivery.received_at
     }
 
     /// Headers worth keeping.
     pub fn headers(&self) -> &KeptHeaders {
-        &self.0.headers
+        &self.delivery.headers
     }
 
     /// The raw body, as signed.
     pub fn body(&self) -> &bytes::Bytes {
-        &self.0.body
+        &self.delivery.body
+    }
+
+    /// Which of the webhook's secrets matched, counted from 0: after a rotation the old one should fall silent.
+    pub fn secret_place(&self) -> usize {
+        self.secret_place
+    }
+}
+
+/// A header with a fixed value; of the value only the hash is kept, so that not even its length shows in a comparison.
+#[derive(Clone)]
+struct SecondFactor {
+    name: String,
+    value_hash: [u8; 32],
+}
+
+impl SecondFactor {
+    fn new(header: &StaticHeader) -> Self {
+        Self {
+            name: header.name.clone(),
+            value_hash: Sha256::digest(header.value.expose()).into(),
+        }
+    }
+
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(&self.name).iter().any(|value| {
+            let hash: [u8; 32] = Sha256::digest(value.as_bytes()).into();
+            hash.ct_eq(&self.value_hash).into()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::secret::Secret;
+    use super::*;
+    use crate::config::Ack;
+    use hyper::header::HeaderValue;
+
+    const SIGNATURE: &str = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+
+    fn webhook(header: Option<(&str, &str)>) -> Webhook {
+        Webhook {
+            name: WebhookName::parse("default").unwrap(),
+            secrets: vec![
+                Secret::new(b"other").unwrap(),
+                Secret::new(b"Jefe").unwrap(),
+            ],
+            header: header.map(|(name, value)| StaticHeader {
+                name: name.into(),
+                value: Secret::new(value.as_bytes()).unwrap(),
+            }),
+            topic_prefix: None,
+            ack: Ack::Journal,
+        }
+    }
+
+    fn verdict(
+        webhook: &Webhook,
+        pairs: &[(&'static str, &'static str)],
+    ) -> Result<usize, Refusal> {
+        let delivery = Delivery {
+            webhook: webhook.name.clone(),
+            received_at: Timestamp::from_unix_ms(0),
+            headers: KeptHeaders::default(),
+            body: bytes::Bytes::from_static(b"what do ya want for nothing?"),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        verify(delivery, &headers, &Verifier::new(webhook)).map(|verified| verified.secret_place())
+    }
+
+    #[test]
+    fn a_signature_is_enough_where_no_second_factor_is_configured() {
+        let webhook = webhook(None);
+        assert_eq!(verdict(&webhook, &[("x-signature", SIGNATURE)]), Ok(1));
+        assert_eq!(verdict(&webhook, &[]), Err(Refusal::NoSignature));
+        assert_eq!(
+            verdict(&webhook, &[("x-signature", "00")]),
+            Err(Refusal::WrongSignature)
+        );
+    }
+
+    #[test]
+    fn a_second_factor_must_be_there_and_equal() {
+        let webhook = webhook(Some(("x-api-key", "open sesame")));
+        for (pairs, expected) in [
+            (&[("x-api-key", "open sesame")][..], Ok(1)),
+            (&[("x-api-key", "no"), ("x-api-key", "open sesame")], Ok(1)),
+            (&[], Err(Refusal::SecondFactor)),
+            (&[("x-api-key", "")], Err(Refusal::SecondFactor)),
+            (&[("x-api-key", "open")], Err(Refusal::SecondFactor)),
+            (&[("x-api-key", "open sesame!")], Err(Refusal::SecondFactor)),
+            (&[("x-api-kez", "open sesame")], Err(Refusal::SecondFactor)),
+        ] {
+            let pairs = [&[("x-signature", SIGNATURE)], pairs].concat();
+            assert_eq!(verdict(&webhook, &pairs), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_factor_does_not_replace_a_signature() {
+        let webhook = webhook(Some(("x-api-key", "open sesame")));
+        let factor_only = [("x-api-key", "open sesame")];
+        assert_eq!(verdict(&webhook, &factor_only), Err(Refusal::NoSignature));
     }
 }

@@ -1,0 +1,239 @@
+//! One append: what its caller computes before it queues, and the rows that the writer makes of it.
+//!
+//! Hashes, checksums and the peek at the body are the caller's, so that many workers share what one writer would have
+//! to do alone. The writer's part runs within its transaction and is only true once that commits.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
+use sha2::{Digest, Sha256};
+
+use super::headers;
+use super::{Appended, AppendedKind, id};
+use crate::receive::delivery::WebhookName;
+use crate::verify::VerifiedDelivery;
+
+/// A delivery, ready to be written.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    webhook: WebhookName,
+    own_id: String,
+    hash: [u8; 32],
+    received_ms: i64,
+    headers: Option<String>,
+    crc: u32,
+    body: Bytes,
+}
+
+impl Prepared {
+    pub(super) fn new(delivery: &VerifiedDelivery) -> Self {
+        let body = delivery.body().clone();
+        let hash: [u8; 32] = Sha256::digest(&body).into();
+        let own_id = match delivery.headers().content_encoding {
+            None => id::own_id(&body, &hash),
+            Some(_) => id::hash_id(&hash),
+        };
+        Self {
+            webhook: delivery.webhook().clone(),
+            own_id,
+            hash,
+            received_ms: delivery.received_at().unix_ms(),
+            headers: headers::write(delivery.headers()),
+            crc: crc32c::crc32c(&body),
+            body,
+        }
+    }
+
+    /// About what its rows take in the file.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.body.len() as u64 + ROW_OVERHEAD_BYTES
+    }
+}
+
+/// The numbers that the next rows get; never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) next_seq: u64,
+    pub(super) next_out_seq: u64,
+    pub(super) settled_out_seq: u64,
+    pub(super) partitions: Option<u32>,
+}
+
+impl Numbers {
+    pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
+        let query = "SELECT next_seq, next_out_seq, settled_out_seq, partitions FROM state";
+        conn.query_row(query, [], |row| {
+            Ok(Self {
+                next_seq: row.get::<_, i64>(0)?.cast_unsigned(),
+                next_out_seq: row.get::<_, i64>(1)?.cast_unsigned(),
+                settled_out_seq: row.get::<_, i64>(2)?.cast_unsigned(),
+                partitions: row.get(3)?,
+            })
+        })
+    }
+
+    pub(super) fn store(&self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        tx.prepare_cached(
+            "UPDATE state SET next_seq = ?1, next_out_seq = ?2, settled_out_seq = ?3, partitions = ?4",
+        )?
+        .execute(params![
+            self.next_seq.cast_signed(),
+            self.next_out_seq.cast_signed(),
+            self.settled_out_seq.cast_signed(),
+            self.partitions
+        ])?;
+        Ok(())
+    }
+}
+
+/// The statements of an append, prepared once for a batch.
+pub(super) struct Appender<'tx> {
+    tx: &'tx Transaction<'tx>,
+    find: CachedStatement<'tx>,
+    out_seq: CachedStatement<'tx>,
+    delivery: CachedStatement<'tx>,
+    body: CachedStatement<'tx>,
+    seen: CachedStatement<'tx>,
+    queue: CachedStatement<'tx>,
+}
+
+impl<'tx> Appender<'tx> {
+    pub(super) fn new(tx: &'tx Transaction<'tx>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            tx,
+            find: tx.prepare_cached("SELECT hash, seq FROM seen WHERE id = ?1 AND webhook = ?2")?,
+            out_seq: tx.prepare_cached("SELECT id, out_seq FROM delivery WHERE seq = ?1")?,
+            delivery: tx.prepare_cached(
+                "INSERT INTO delivery VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)",
+            )?,
+            body: tx.prepare_cached("INSERT INTO body VALUES (?1, ?2)")?,
+            seen: tx.prepare_cached("INSERT INTO seen VALUES (?1, ?2, ?3, ?4)")?,
+            queue: tx.prepare_cached("INSERT INTO queue VALUES (?1, ?2)")?,
+        })
+    }
+
+    /// Writes the delivery, unless the same one is there.
+    pub(super) fn append(
+        &mut self,
+        prepared: &Prepared,
+        numbers: &mut Numbers,
+        webhooks: &mut HashMap<WebhookName, i64>,
+    ) -> rusqlite::Result<Appended> {
+        let webhook = webhook_number(self.tx, &prepared.webhook, webhooks)?;
+        let id = match self.look_up(prepared, webhook)? {
+            Known::Same { seq } => return self.duplicate(seq),
+            Known::OtherBody => id::with_hash(&prepared.own_id, &prepared.hash),
+            Known::New => prepared.own_id.clone(),
+        };
+        let (seq, out_seq) = (numbers.next_seq, numbers.next_out_seq);
+        self.insert(
+            prepared,
+            webhook,
+            &id,
+            seq.cast_signed(),
+            out_seq.cast_signed(),
+        )?;
+        numbers.next_seq += 1;
+        numbers.next_out_seq += 1;
+        Ok(Appended {
+            kind: AppendedKind::Stored,
+            id,
+            out_seq,
+        })
+    }
+
+    fn look_up(&mut self, prepared: &Prepared, webhook: i64) -> rusqlite::Result<Known> {
+        let mut rows = self.find.query(params![prepared.own_id, webhook])?;
+        let mut known = Known::New;
+        while let Some(row) = rows.next()? {
+            if row.get_ref(0)?.as_blob()? == hash_key(&prepared.hash) {
+                return Ok(Known::Same { seq: row.get(1)? });
+            }
+            known = Known::OtherBody;
+        }
+        Ok(known)
+    }
+
+    fn duplicate(&mut self, seq: i64) -> rusqlite::Result<Appended> {
+        self.out_seq.query_row([seq], |row| {
+            let out_seq = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Appended {
+                kind: AppendedKind::Duplicate,
+                id: row.get(0)?,
+                out_seq,
+            })
+        })
+    }
+
+    fn insert(
+        &mut self,
+        prepared: &Prepared,
+        webhook: i64,
+        id: &str,
+        seq: i64,
+        out_seq: i64,
+    ) -> rusqlite::Result<()> {
+        let Prepared {
+            hash,
+            received_ms,
+            headers,
+            crc,
+            body,
+            ..
+        } = prepared;
+        self.delivery.execute(params![
+            seq,
+            webhook,
+            id,
+            hash,
+            received_ms,
+            headers,
+            crc,
+            out_seq
+        ])?;
+        self.body.execute(params![seq, &body[..]])?;
+        self.seen
+            .execute(params![prepared.own_id, webhook, hash_key(hash), seq])?;
+        self.queue.execute(params![out_seq, seq])?;
+        Ok(())
+    }
+}
+
+/// What `seen` says about a delivery.
+enum Known {
+    New,
+    OtherBody,
+    Same { seq: i64 },
+}
+
+/// As much of the hash as `seen` holds: enough that no two bodies share it.
+pub(super) fn hash_key(hash: &[u8; 32]) -> &[u8] {
+    hash.split_at(16).0
+}
+
+fn webhook_number(
+    tx: &Transaction<'_>,
+    name: &WebhookName,
+    known: &mut HashMap<WebhookName, i64>,
+) -> rusqlite::Result<i64> {
+    if let Some(n) = known.get(name) {
+        return Ok(*n);
+    }
+    let find = "SELECT n FROM webhook WHERE name = ?1";
+    let found = tx
+        .query_row(find, [name.as_str()], |row| row.get(0))
+        .optional()?;
+    let n = match found {
+        Some(n) => n,
+        None => {
+            tx.execute("INSERT INTO webhook(name) VALUES (?1)", [name.as_str()])?;
+            tx.last_insert_rowid()
+        }
+    };
+    known.insert(name.clone(), n);
+    Ok(n)
+}
+
+/// What a row takes beside its body, over all tables.
+const ROW_OVERHEAD_BYTES: u64 = 512;

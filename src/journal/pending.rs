@@ -1,0 +1,134 @@
+//! Reads pending rows for the publisher, in the order of publishing.
+//!
+//! Each call is one short read transaction on a connection of its own, so that nothing pins the WAL.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::error::ReadError;
+use super::{headers, schema};
+use crate::receive::delivery::KeptHeaders;
+use crate::time::Timestamp;
+
+/// Reads the journal, for another thread than the one that writes it.
+pub struct Reader {
+    path: PathBuf,
+    conn: Connection,
+    webhooks: HashMap<i64, String>,
+}
+
+/// A delivery as it lies in the journal.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its place in the order of publishing.
+    pub out_seq: u64,
+    /// Its place in the order of arrival; what `journal show` takes.
+    pub seq: u64,
+    /// The webhook's name.
+    pub webhook: String,
+    /// When its body was complete.
+    pub received_at: Timestamp,
+    /// The event's id.
+    pub id: String,
+    /// Headers worth keeping.
+    pub headers: KeptHeaders,
+    /// The raw body.
+    pub body: Vec<u8>,
+    /// Whether the body still has the checksum that it was stored with.
+    pub intact: bool,
+}
+
+impl Reader {
+    pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
+        let conn = schema::open_reader(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            conn,
+            webhooks: HashMap::new(),
+        })
+    }
+
+    /// Pending rows from `from_out_seq` on, in order; stops after `max_rows` rows or once the bodies exceed `max_bytes`
+    /// (one row at least).
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read; the same call may succeed later.
+    pub fn pending(
+        &mut self,
+        from_out_seq: u64,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Row>, ReadError> {
+        let Self {
+            path,
+            conn,
+            webhooks,
+        } = self;
+        let result = read_pending(conn, webhooks, from_out_seq, max_rows, max_bytes);
+        result.map_err(|source| schema::read_error(path, source))
+    }
+}
+
+fn read_pending(
+    conn: &Connection,
+    webhooks: &mut HashMap<i64, String>,
+    from_out_seq: u64,
+    max_rows: usize,
+    max_bytes: usize,
+) -> rusqlite::Result<Vec<Row>> {
+    // Also a row whose parts are damaged is given out, as not intact: it must not be passed over in silence.
+    let mut select = conn.prepare_cached(
+        "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body
+         FROM queue q LEFT JOIN delivery d ON d.seq = q.seq LEFT JOIN body b ON b.seq = q.seq
+         WHERE q.out_seq >= ?1 ORDER BY q.out_seq LIMIT ?2",
+    )?;
+    let limit = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
+    let mut rows = select.query((from_out_seq.cast_signed(), limit))?;
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(7)?.as_blob_or_null()?;
+        if !found.is_empty() && bytes + body.map_or(0, <[u8]>::len) > max_bytes {
+            break;
+        }
+        bytes += body.map_or(0, <[u8]>::len);
+        let kept = headers::read(row.get_ref(5)?.as_str_or_null()?);
+        let crc: Option<u32> = row.get(6)?;
+        let intact = body.is_some_and(|body| crc == Some(crc32c::crc32c(body))) && kept.is_some();
+        found.push(Row {
+            out_seq: row.get::<_, i64>(0)?.cast_unsigned(),
+            seq: row.get::<_, i64>(1)?.cast_unsigned(),
+            webhook: webhook_name(conn, webhooks, row.get(2)?)?,
+            received_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
+            id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+            headers: kept.unwrap_or_default(),
+            body: body.unwrap_or_default().to_vec(),
+            intact,
+        });
+    }
+    Ok(found)
+}
+
+/// The name, or an empty one for a number that the journal does not know.
+fn webhook_name(
+    conn: &Connection,
+    known: &mut HashMap<i64, String>,
+    n: Option<i64>,
+) -> rusqlite::Result<String> {
+    let Some(n) = n else { return Ok(String::new()) };
+    if let Some(name) = known.get(&n) {
+        return Ok(name.clone());
+    }
+    let find = "SELECT name FROM webhook WHERE n = ?1";
+    let Some(name) = conn
+        .query_row(find, [n], |row| row.get::<_, String>(0))
+        .optional()?
+    else {
+        return Ok(String::new());
+    };
+    known.insert(n, name.clone());
+    Ok(name)
+}

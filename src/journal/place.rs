@@ -1,0 +1,164 @@
+//! Where the journal lies: its directory, its file, its lock, and what kind of file system that is.
+//!
+//! Everything here happens before SQLite opens the file: afterwards, closing any other descriptor of it would drop
+//! SQLite's own locks. The lock is for the writer alone and is held as long as the [`Lock`] lives.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::OpenError;
+
+/// The one writer's lock; dropping it lets the next process in.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Makes the directory and the empty file if they are missing, and takes the lock.
+pub(super) fn prepare(path: &Path) -> Result<Lock, OpenError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        |source| OpenError::Io { path, source }
+    };
+    let directory = directory_of(path);
+    create_directory(directory).map_err(io(directory))?;
+    if let Some(name) = network_file_system(directory).map_err(io(directory))? {
+        return Err(OpenError::NetworkFileSystem {
+            path: path.to_owned(),
+            name,
+        });
+    }
+    let lock = take_lock(path)?;
+    create_file(path).map_err(io(path))?;
+    Ok(lock)
+}
+
+/// The bytes that whoever is not root may still write on the file system of `path`.
+pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(directory_of(path))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// A file beside the journal: its path with `suffix` at the end.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    // Without this a power cut could take the new directory away, and the journal with it.
+    File::open(directory_of(directory))?.sync_all()
+}
+
+fn create_file(path: &Path) -> io::Result<()> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Ok(file) => {
+            file.sync_all()?;
+            File::open(directory_of(path))?.sync_all()
+        }
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => fs::metadata(path).map(|_| ()),
+        Err(e) => Err(e),
+    }
+}
+
+fn take_lock(path: &Path) -> Result<Lock, OpenError> {
+    let lock_path = beside(path, ".lock");
+    let io = |source| OpenError::Io {
+        path: lock_path.clone(),
+        source,
+    };
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(io)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(OpenError::Locked {
+                path: path.to_owned(),
+                pid: holder(&mut file),
+            });
+        }
+        Err(e) => return Err(io(e.into())),
+    }
+    let write_pid = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    write_pid(&mut file).map_err(io)?;
+    Ok(Lock { _file: file })
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    // The file is tiny; a holder that has not written its id yet is still a holder.
+    match file.take(32).read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn network_file_system(directory: &Path) -> io::Result<Option<&'static str>> {
+    // The low 32 bits are the whole magic number; some C libraries extend the sign.
+    let magic = rustix::fs::statfs(directory)?.f_type as u32;
+    Ok(NETWORK_FILE_SYSTEMS
+        .iter()
+        .find(|(known, _)| *known == magic)
+        .map(|(_, name)| *name))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+    Ok(None)
+}
+
+/// From `statfs(2)` and the kernel's `magic.h`.
+#[cfg(target_os = "linux")]
+const NETWORK_FILE_SYSTEMS: &[(u32, &str)] = &[
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xfe53_4d42, "SMB2"),
+    (0xff53_4d42, "CIFS"),
+    (0x0102_1997, "9p"),
+    (0x6573_5546, "FUSE"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x564c, "NCP"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x7461_636f, "OCFS2"),
+    (0x0116_1970, "GFS2"),
+    (0x1983_0326, "BeeGFS"),
+];

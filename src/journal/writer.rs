@@ -1,0 +1,316 @@
+//! The one thread that writes: it takes whatever is queued, commits it together, and only then answers.
+//!
+//! A commit that fails fails for all who waited for it; the numbers go back to what is on disk, the connection is made
+//! anew, and the next batch tries again. Retention and the end of a checkpoint run between batches, in small steps.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::append::{Appender, Numbers};
+use super::checkpoint::Checkpoints;
+use super::error::AppendError;
+use super::queue::{Ask, Change, Committed, Shared, Waiting};
+use super::retention::Sweeper;
+use super::space::Space;
+use super::{Appended, AppendedKind, Options, schema};
+use crate::receive::delivery::WebhookName;
+
+pub(super) struct Writer {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    /// `None` after it broke, until it could be opened again.
+    conn: Option<Connection>,
+    numbers: Numbers,
+    webhooks: HashMap<WebhookName, i64>,
+    space: Space,
+    sweeper: Sweeper,
+    checkpoints: Checkpoints,
+    /// Settled, and not yet written.
+    settle_below: u64,
+    backlog: VecDeque<Waiting>,
+}
+
+/// What one transaction is about.
+struct Batch {
+    appends: Vec<Waiting>,
+    asks: Vec<Ask>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        path: PathBuf,
+        options: &Options,
+        shared: Arc<Shared>,
+        (conn, numbers): (Connection, Numbers),
+        checkpoints: Checkpoints,
+    ) -> Self {
+        Self {
+            space: Space::new(&path, options),
+            sweeper: Sweeper::new(options),
+            path,
+            shared,
+            conn: Some(conn),
+            numbers,
+            webhooks: HashMap::new(),
+            checkpoints,
+            settle_below: 0,
+            backlog: VecDeque::new(),
+        }
+    }
+
+    /// Runs until the journal is closed and its queue is empty.
+    pub(super) fn run(mut self) {
+        let _abandon = AbandonOnExit(Arc::clone(&self.shared));
+        loop {
+            let until = if self.backlog.is_empty() {
+                self.sweeper.next_at()
+            } else {
+                Instant::now()
+            };
+            let mut taken = self.shared.take(Some(until));
+            self.settle_below = self.settle_below.max(taken.settle_below.unwrap_or(0));
+            self.backlog.append(&mut taken.appends);
+            let batch = Batch {
+                appends: self.cut_batch(),
+                asks: taken.asks,
+            };
+            self.write(batch);
+            self.between_batches();
+            if taken.closed && self.backlog.is_empty() {
+                break self.finish();
+            }
+        }
+    }
+
+    /// A bounded batch, so that no one waits for a transaction without end.
+    fn cut_batch(&mut self) -> Vec<Waiting> {
+        let mut bytes = 0;
+        let within = |waiting: &&Waiting| {
+            let fits = bytes < BATCH_BYTES;
+            bytes += waiting.prepared.stored_bytes();
+            fits
+        };
+        let count = self
+            .backlog
+            .iter()
+            .take(BATCH_ROWS)
+            .take_while(within)
+            .count();
+        self.backlog.drain(..count).collect()
+    }
+
+    fn write(&mut self, mut batch: Batch) {
+        if !batch.appends.is_empty()
+            && let Err(full) = self.space.check(self.conn.as_ref())
+        {
+            for waiting in batch.appends.drain(..) {
+                answer(waiting, Err(full.clone()));
+            }
+        }
+        let settles = self.settle_below > self.numbers.settled_out_seq;
+        if batch.appends.is_empty() && batch.asks.is_empty() && !settles {
+            return;
+        }
+        let before = self.numbers;
+        match self.commit(&batch) {
+            Ok(appended) => {
+                self.answer_all(batch, appended);
+                if settles {
+                    self.sweeper.hurry();
+                }
+            }
+            Err(error) => {
+                self.numbers = before;
+                self.webhooks.clear();
+                self.conn = None;
+                refuse_all(batch, &AppendError::of_commit(error));
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Vec<Appended>> {
+        let settle_below = self.settle_below;
+        self.ensure_open()?;
+        let Self {
+            conn: Some(conn),
+            numbers,
+            webhooks,
+            ..
+        } = self
+        else {
+            return Err(rusqlite::Error::InvalidQuery);
+        };
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = *numbers;
+        for ask in &batch.asks {
+            apply(&tx, numbers, &ask.change)?;
+        }
+        let mut appended = Vec::with_capacity(batch.appends.len());
+        if !batch.appends.is_empty() {
+            let mut appender = Appender::new(&tx)?;
+            for waiting in &batch.appends {
+                appended.push(appender.append(&waiting.prepared, numbers, webhooks)?);
+            }
+        }
+        settle(&tx, numbers, settle_below)?;
+        if *numbers != before {
+            numbers.store(&tx)?;
+        }
+        tx.commit()?;
+        Ok(appended)
+    }
+
+    /// After an error the connection is made anew: nothing is known about the old one.
+    fn ensure_open(&mut self) -> rusqlite::Result<()> {
+        if self.conn.is_none() {
+            let conn = schema::reopen_writer(&self.path)?;
+            // A commit that reported an error may be on disk all the same.
+            self.numbers = Numbers::load(&conn)?;
+            self.conn = Some(conn);
+        }
+        Ok(())
+    }
+
+    fn answer_all(&mut self, batch: Batch, appended: Vec<Appended>) {
+        let Numbers {
+            next_out_seq,
+            partitions,
+            settled_out_seq,
+            ..
+        } = self.numbers;
+        self.shared.publish(
+            Committed {
+                next_out_seq,
+                partitions,
+            },
+            settled_out_seq,
+        );
+        let mut bytes = COMMIT_OVERHEAD_BYTES;
+        for (waiting, appended) in batch.appends.into_iter().zip(appended) {
+            if appended.kind == AppendedKind::Stored {
+                bytes += waiting.prepared.stored_bytes();
+            }
+            answer(waiting, Ok(appended));
+        }
+        for ask in batch.asks {
+            // A caller that stopped waiting has its change all the same.
+            let _ = ask.answer.send(Ok(()));
+        }
+        self.space.used(bytes);
+        self.checkpoints.written(bytes);
+    }
+
+    fn between_batches(&mut self) {
+        let Some(conn) = self.conn.as_mut() else {
+            return;
+        };
+        self.checkpoints.finish(conn);
+        let pressure = self.space.pressure();
+        if let Some(freed) = self
+            .sweeper
+            .step(conn, self.numbers.settled_out_seq, pressure)
+        {
+            self.checkpoints.written(freed);
+            self.space.look(conn);
+        }
+    }
+
+    fn finish(mut self) {
+        self.checkpoints.stop();
+        if let Some(conn) = self.conn.take() {
+            // Only for a tidy directory: what is in the WAL is as safe as what is in the file.
+            let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
+
+fn apply(tx: &Transaction<'_>, numbers: &mut Numbers, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::FreezePartitions(count) => numbers.partitions = Some(*count),
+        Change::RaiseOutSeq(at_least) => raise_out_seq(tx, numbers, *at_least)?,
+        Change::MarkDead { out_seq, reason } => {
+            let out_seq = out_seq.cast_signed();
+            let mark = "UPDATE delivery SET dead = ?2
+                        WHERE seq = (SELECT seq FROM queue WHERE out_seq = ?1)";
+            tx.execute(mark, (out_seq, reason))?;
+            tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
+        }
+        Change::Flush => {}
+    }
+    Ok(())
+}
+
+/// If any pending row is below `at_least`, all get new numbers above it and above all numbers given so far, in order.
+fn raise_out_seq(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    at_least: u64,
+) -> rusqlite::Result<()> {
+    let lowest: Option<i64> = tx.query_row("SELECT min(out_seq) FROM queue", [], |r| r.get(0))?;
+    if lowest.is_none_or(|lowest| lowest.cast_unsigned() >= at_least) {
+        numbers.next_out_seq = numbers.next_out_seq.max(at_least);
+        return Ok(());
+    }
+    let mut pending = tx.prepare("SELECT seq FROM queue ORDER BY out_seq")?;
+    let seqs = pending.query_map([], |row| row.get::<_, i64>(0))?;
+    let seqs = seqs.collect::<rusqlite::Result<Vec<_>>>()?;
+    let first = at_least.max(numbers.next_out_seq);
+    tx.execute("DELETE FROM queue", [])?;
+    let mut queue = tx.prepare("INSERT INTO queue VALUES (?1, ?2)")?;
+    let mut delivery = tx.prepare("UPDATE delivery SET out_seq = ?1 WHERE seq = ?2")?;
+    numbers.next_out_seq = first;
+    for seq in seqs {
+        let out_seq = numbers.next_out_seq.cast_signed();
+        queue.execute((out_seq, seq))?;
+        delivery.execute((out_seq, seq))?;
+        numbers.next_out_seq += 1;
+    }
+    numbers.settled_out_seq = first;
+    Ok(())
+}
+
+fn settle(tx: &Transaction<'_>, numbers: &mut Numbers, below: u64) -> rusqlite::Result<()> {
+    if below > numbers.settled_out_seq {
+        tx.prepare_cached("DELETE FROM queue WHERE out_seq < ?1")?
+            .execute([below.cast_signed()])?;
+        numbers.settled_out_seq = below;
+    }
+    Ok(())
+}
+
+fn answer(waiting: Waiting, result: Result<Appended, AppendError>) {
+    // Whoever stopped waiting has its delivery stored all the same.
+    let _ = waiting.answer.send(result);
+}
+
+fn refuse_all(batch: Batch, error: &AppendError) {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        refused = batch.appends.len(),
+        "a commit of the journal failed; its deliveries were refused with 503"
+    );
+    for waiting in batch.appends {
+        answer(waiting, Err(error.clone()));
+    }
+    for ask in batch.asks {
+        let _ = ask.answer.send(Err(error.clone()));
+    }
+}
+
+/// Whatever ends the thread, nobody waits for it in vain.
+struct AbandonOnExit(Arc<Shared>);
+
+impl Drop for AbandonOnExit {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+const BATCH_ROWS: usize = 512;
+const BATCH_BYTES: u64 = 16 << 20;
+/// What a commit writes beside its rows.
+const COMMIT_OVERHEAD_BYTES: u64 = 16 << 10;

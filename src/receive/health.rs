@@ -1,0 +1,113 @@
+//! The listener for orchestrators: `/livez` says that the process answers, `/readyz` whether it can make a delivery
+//! durable.
+//!
+//! Kafka's state is detail and never a reason for 503: leaving the load balancer would lose calls, and the journal takes
+//! them all the same. Nothing here is personal data.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use hyper::Method;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use super::listener;
+use super::response::{Outcome, json};
+use crate::config::Listen;
+
+/// Asks how things stand; called for each request, so it must be cheap and must not block.
+pub type Probe = Arc<dyn Fn() -> Readiness + Send + Sync>;
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether a delivery can be made durable now; decides between 200 and 503.
+    pub journal: Health,
+    /// Whether events get on to Kafka; never a reason for 503.
+    pub kafka: Health,
+}
+
+/// The state of one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Health {
+    /// It works.
+    Ok,
+    /// It does not, or not yet.
+    Failing {
+        /// Why, and what to do; of a fixed vocabulary, never from a delivery.
+        reason: String,
+    },
+}
+
+impl Readiness {
+    /// What a load balancer wants to know.
+    pub fn is_ready(&self) -> bool {
+        self.journal == Health::Ok
+    }
+}
+
+/// Serves `/livez` and `/readyz` until `shutdown` resolves.
+pub async fn serve(
+    listener: TcpListener,
+    listen: &Listen,
+    probe: Probe,
+    shutdown: impl Future<Output = ()>,
+) {
+    let router = Router::new()
+        .route("/livez", any(livez))
+        .route("/readyz", any(readyz))
+        .fallback(async || Outcome::NoSuchPath)
+        .with_state(probe);
+    listener::serve(listener, router, listen.read_timeout, shutdown).await;
+}
+
+async fn livez(method: Method) -> Response {
+    if !is_read(&method) {
+        return Outcome::OtherMethod(READS).into_response();
+    }
+    json(StatusCode::OK, &Live { status: "live" })
+}
+
+async fn readyz(State(probe): State<Probe>, method: Method) -> Response {
+    if !is_read(&method) {
+        return Outcome::OtherMethod(READS).into_response();
+    }
+    let readiness = probe();
+    let (code, status) = if readiness.is_ready() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+    };
+    let Readiness { journal, kafka } = readiness;
+    let report = Report {
+        status,
+        journal,
+        kafka,
+    };
+    json(code, &report)
+}
+
+/// Whether a method only looks.
+pub(super) fn is_read(method: &Method) -> bool {
+    [Method::GET, Method::HEAD].contains(method)
+}
+
+/// For `Allow`.
+pub(super) const READS: &str = "GET, HEAD";
+
+#[derive(Serialize)]
+struct Live {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Report {
+    status: &'static str,
+    journal: Health,
+    kafka: Health,
+}
