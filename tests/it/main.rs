@@ -1,1 +1,14 @@
-fn main() {}
+//! The one integration binary: every test here runs real programs over real sockets.
+//!
+//! The broker is Apache Kafka itself, the readers are kcat and Kafka's own Java clients, the bridge is the built
+//! binary. Nothing is skipped: what is missing on the machine fails with a line that says how to get it, and
+//! `tests/run` brings it all. A file here is named after the behaviour that it proves; `harness` holds what they share.
+
+#[allow(
+    dead_code,
+    reason = "the harness is one toolbox; a tool may wait for the test that needs it"
+)]
+mod harness;
+
+mod broker;
+mod processes;

@@ -1,0 +1,249 @@
+//! The built binary as an operator runs it: `serve` in a directory of its own, configured from the environment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tempfile::TempDir;
+
+use super::http::{Answer, Client};
+use super::process::{Process, Usage};
+use super::{ports, until};
+
+/// The secret that every bridge here is given, as `ATOMS_WEBHOOK_SECRET`, and every delivery is signed with.
+pub(crate) const SECRET: &str = "a secret for tests, long enough";
+
+/// A bridge; dropping it kills the process and removes its journal.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    process: Option<Process>,
+    webhooks: SocketAddr,
+    health: SocketAddr,
+    environment: BTreeMap<String, String>,
+    dir: TempDir,
+}
+
+impl Bridge {
+    /// A bridge for that broker, not yet started.
+    pub(crate) fn new(broker: &str) -> Self {
+        let dir = TempDir::with_prefix("bridge-").expect("a temporary directory");
+        let bridge = Self {
+            process: None,
+            webhooks: ports::free_address(),
+            health: ports::free_address(),
+            environment: BTreeMap::from([("ATOMS_WEBHOOK_SECRET".to_owned(), SECRET.to_owned())]),
+            dir,
+        };
+        let (webhooks, health) = (bridge.webhooks.to_string(), bridge.health.to_string());
+        bridge
+            .with("KAFKA__BOOTSTRAP_SERVERS", broker)
+            .with("LISTEN__WEBHOOKS", &webhooks)
+            .with("LISTEN__HEALTH", &health)
+    }
+
+    /// Sets a configuration key, such as `TOPICS__PREFIX`; counts from the next start.
+    pub(crate) fn with(self, key: &str, value: &str) -> Self {
+        self.with_variable(&format!("ATOMS_BRIDGE__{key}"), value)
+    }
+
+    /// Sets any variable of the environment.
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Puts a file into the working directory, such as `bridge.toml`.
+    pub(crate) fn with_file(self, name: &str, content: &str) -> Self {
+        fs::write(self.dir.path().join(name), content).expect("the directory is writable");
+        self
+    }
+
+    /// Starts `serve` and waits until it can make a delivery durable.
+    pub(crate) fn start(mut self) -> Self {
+        self.resume();
+        self
+    }
+
+    /// Starts `serve` again on the same directory and addresses.
+    pub(crate) fn resume(&mut self) {
+        self.launch();
+        self.await_ready();
+    }
+
+    /// Starts `serve` without waiting, for a start that is meant to fail.
+    pub(crate) fn launch(&mut self) {
+        assert!(self.process.is_none(), "the bridge runs already");
+        let configure = |command: &mut Command| set_environment(command, &self.environment);
+        self.process = Some(Process::spawn(
+            Path::new(BINARY),
+            ["serve"],
+            self.dir.path(),
+            configure,
+        ));
+    }
+
+    /// Runs another command of the binary beside `serve`: same directory, same environment.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        set_environment(&mut command, &self.environment);
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .output()
+            .expect("the bridge is built")
+    }
+
+    /// Kills the bridge at once; journal and addresses stay for [`Bridge::resume`].
+    pub(crate) fn kill9(&mut self) {
+        self.running().kill9();
+        self.process = None;
+    }
+
+    /// Asks the bridge to end, waits, and returns its exit code.
+    pub(crate) fn term(&mut self, limit: Duration) -> i32 {
+        self.running().signal("TERM");
+        let code = self.running().wait(limit);
+        self.process = None;
+        code
+    }
+
+    /// Kills the bridge and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.kill9();
+        self.resume();
+    }
+
+    /// Signs a body and posts it on a connection of its own.
+    pub(crate) fn post(&self, webhook: &str, body: &[u8]) -> Answer {
+        post(&mut self.client(), webhook, body).expect("the bridge answers")
+    }
+
+    /// Posts each lane's bodies one after another on one connection, the lanes side by side.
+    ///
+    /// The answers stand as the bodies did. Order within a call needs its deliveries on one lane.
+    pub(crate) fn post_lanes(
+        &self,
+        webhook: &str,
+        lanes: &[Vec<Vec<u8>>],
+    ) -> Vec<Vec<io::Result<Answer>>> {
+        thread::scope(|scope| {
+            let post_lane = |lane: &[Vec<u8>]| {
+                let mut client = self.client();
+                lane.iter()
+                    .map(|body| post(&mut client, webhook, body))
+                    .collect()
+            };
+            let running: Vec<_> = lanes
+                .iter()
+                .map(|lane| scope.spawn(move || post_lane(lane)))
+                .collect();
+            running
+                .into_iter()
+                .map(|lane| lane.join().expect("a lane does not panic"))
+                .collect()
+        })
+    }
+
+    /// A client of the public listener.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.webhooks)
+    }
+
+    /// Asks the health listener.
+    pub(crate) fn health(&self, path: &str) -> io::Result<Answer> {
+        Client::new(self.health).get(path)
+    }
+
+    /// Where the public listener is.
+    pub(crate) fn webhooks_address(&self) -> SocketAddr {
+        self.webhooks
+    }
+
+    /// Its working directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where it keeps its journal, unless that was configured otherwise.
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.dir.path().join("data/journal.db")
+    }
+
+    /// What it wrote to standard error, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir.path().join("stderr.log")).unwrap_or_default())
+            .into_owned()
+    }
+
+    /// Memory and processor time since its start.
+    pub(crate) fn usage(&self) -> Usage {
+        self.process.as_ref().expect("the bridge runs").usage()
+    }
+
+    /// The running process, for signals of one's own.
+    pub(crate) fn running(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the bridge runs")
+    }
+
+    fn await_ready(&mut self) {
+        let mut client = Client::new(self.health);
+        let process = self.running();
+        until("the bridge to be ready", READY_WITHIN, || {
+            assert_eq!(
+                process.ended(),
+                None,
+                "the bridge ended; its log:\n{}",
+                process.log_tail()
+            );
+            match client.get("/readyz") {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                other => Err(format!("{other:?}; its log:\n{}", process.log_tail())),
+            }
+        });
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        // The directory goes with the bridge, so a failing test shows the log here or never.
+        if let Some(process) = self.process.as_ref().filter(|_| thread::panicking()) {
+            eprintln!("the end of the bridge's log:\n{}", process.log_tail());
+        }
+    }
+}
+
+/// The signature that the sender puts into `X-Signature`.
+pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(body);
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// Signs a body and posts it on a client's connection.
+pub(crate) fn post(client: &mut Client, webhook: &str, body: &[u8]) -> io::Result<Answer> {
+    let signature = signature(SECRET, body);
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-signature", signature.as_str()),
+    ];
+    client.request("POST", &format!("/webhooks/{webhook}"), &headers, body)
+}
+
+/// Only what the test sets: a developer's own settings for a bridge must not decide a test.
+fn set_environment(command: &mut Command, environment: &BTreeMap<String, String>) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ATOMS_")) {
+        command.env_remove(name);
+    }
+    command.envs(environment);
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_atoms-kafka-bridge");
+const READY_WITHIN: Duration = Duration::from_secs(30);

@@ -1,0 +1,54 @@
+//! What the integration tests share: processes, a broker, the bridge, readers that are not ours.
+//!
+//! Two things stay true. No process outlives the test binary, not even when that is killed with -9 (`process`). And
+//! nothing waits by sleeping a fixed time: every wait is for a condition, with a deadline that says what was missing.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) mod bridge;
+pub(crate) mod http;
+pub(crate) mod java;
+pub(crate) mod kafka;
+pub(crate) mod kcat;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod record;
+
+/// One broker for all tests that do not break it; started by the first that asks. Use names from [`unique`] on it.
+pub(crate) fn shared_broker() -> &'static kafka::Broker {
+    static BROKER: OnceLock<kafka::Broker> = OnceLock::new();
+    BROKER.get_or_init(kafka::Broker::start)
+}
+
+/// A name that no other test of this run uses: letters, digits and hyphens, fit for a topic or the start of one.
+pub(crate) fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{name}-{}-{number}", std::process::id())
+}
+
+/// Asks `probe` until it has an answer.
+///
+/// Panics after `limit` with what was waited for and what the last probe saw.
+pub(crate) fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> Result<T, String>,
+) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        match probe() {
+            Ok(answer) => return answer,
+            Err(seen) if Instant::now() >= deadline => {
+                panic!("waited {limit:?} for {what}; last seen: {seen}")
+            }
+            Err(_) => thread::sleep(BETWEEN_PROBES),
+        }
+    }
+}
+
+/// Short beside anything that is waited for, long beside the cost of a probe.
+const BETWEEN_PROBES: Duration = Duration::from_millis(20);
