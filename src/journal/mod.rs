@@ -1,5 +1,7 @@
 //! The journal: what was accepted is here, on disk, until long after Kafka has it.
 
+pub mod read;
+
 use std::path::Path;
 use std::sync::Arc;
 
