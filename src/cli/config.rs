@@ -137,12 +137,18 @@ mod tests {
     #[test]
     fn the_table_names_origin_and_missing_secrets() {
         let expected = "KEY  VALUE      ORIGIN  SECRET\na.b  1          env X\nc    env:N ***  env X   missing: unset\n";
-        assert_eq!(written(write_table), expected);
+        assert_eq!(
+            written(|output, settings| write_table(output, settings)),
+            expected
+        );
     }
 
     #[test]
     fn json_is_an_object_a_line() {
         let expected = "{\"key\":\"a.b\",\"value\":\"1\",\"origin\":\"env X\"}\n{\"key\":\"c\",\"value\":\"env:N ***\",\"origin\":\"env X\",\"secrets\":[{\"isSet\":false,\"reason\":\"unset\"}]}\n";
-        assert_eq!(written(write_json), expected);
+        assert_eq!(
+            written(|output, settings| write_json(output, settings)),
+            expected
+        );
     }
 }

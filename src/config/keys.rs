@@ -110,14 +110,18 @@ fn meant(key: &str, origin: &Origin) -> String {
     let nearest = known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(key, known), known))
-        .min()
-        .filter(|(distance, _)| *distance <= (key.len() / 3).max(2))
-        .map(|(_, known)| known);
+        .min();
+    let within = |most: usize| nearest.filter(|(distance, _)| *distance <= most);
+    // The right key in the wrong section is likelier than many slips of the finger in the right one.
     let elsewhere = || {
         let last = key.rsplit('.').next();
-        known.iter().find(|known| known.rsplit('.').next() == last)
+        let known = known.iter().find(|known| known.rsplit('.').next() == last);
+        known.map(|known| (0, known))
     };
-    if let Some(known) = nearest.or_else(elsewhere) {
+    if let Some((_, known)) = within(2)
+        .or_else(elsewhere)
+        .or_else(|| within(key.len() / 3))
+    {
         return format!("did you mean {}?", spell(known));
     }
     let section = key.split('.').next().unwrap_or_default();
