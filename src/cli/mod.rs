@@ -1,1 +1,200 @@
-//! TODO
+//! The command line: global options, one subcommand a file, and what the process's exit code says.
+//!
+//! Results go to stdout, logs and errors to stderr. Exit codes: 0 done, 1 a finding or failure, 2 wrong usage or
+//! configuration. A reader that closes stdout early (`| head`) is no failure.
+
+pub mod completions;
+pub mod config;
+pub mod journal;
+pub mod output;
+pub mod when;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Loaded, process_environment};
+use crate::telemetry::{self, LogFormat, TelemetryError};
+
+/// Takes the webhooks of Smallest.ai's Atoms voice agents and puts every call into Kafka, complete, once, in one clean
+/// shape.
+#[derive(Debug, Parser)]
+#[command(name = "atoms-kafka-bridge", version, after_long_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Configuration file [default: bridge.toml in the working directory, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Log more: -v debug, -vv trace (RUST_LOG wins)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines are written to stderr
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look into the journal: what came, and what became of it
+    #[command(subcommand)]
+    Journal(journal::Command),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All is well: exit code 0.
+    Done,
+    /// It found something that should not be: exit code 1.
+    Finding,
+}
+
+/// A wrong use of a command that its arguments alone do not show: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+impl Common {
+    /// Reads the configuration from the file and the process's environment, and logs its warnings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        let loaded = Config::load(self.config.as_deref(), process_environment())?;
+        for warning in &loaded.warnings {
+            tracing::warn!("configuration: {warning}");
+        }
+        Ok(loaded)
+    }
+}
+
+/// Runs the process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::Finding) => ExitCode::from(1),
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Ended> {
+    let Cli { common, command } = cli;
+    telemetry::init(common.log_format, common.verbose)?;
+    match command {
+        Command::Journal(command) => journal::run(command, &common),
+        Command::Config(command) => config::run(command, &common),
+        Command::Completions(args) => completions::run(args),
+    }
+}
+
+/// Says what went wrong, a cause a line.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let Some(code) = exit_code(error) else {
+        return ExitCode::SUCCESS;
+    };
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("  cause: {cause}\n"));
+    }
+    // Without stderr the exit code is all that can be said.
+    let _ = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
+    ExitCode::from(code)
+}
+
+/// `None`: the reader of stdout went away, which is its right.
+fn exit_code(error: &anyhow::Error) -> Option<u8> {
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        let output = cause.downcast_ref::<output::OutputError>();
+        output.is_some_and(output::OutputError::is_broken_pipe)
+    };
+    let wrong_use = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<ConfigError>() || cause.is::<UsageError>() || cause.is::<TelemetryError>()
+    };
+    if error.chain().any(broken_pipe) {
+        None
+    } else if error.chain().any(wrong_use) {
+        Some(2)
+    } else {
+        Some(1)
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  atoms-kafka-bridge config show
+      The effective configuration, each value with where it came from, secrets redacted.
+  atoms-kafka-bridge journal status
+      How much came in, and how much of it Kafka has.
+  atoms-kafka-bridge journal list --state pending --since 1h
+      What waits for Kafka, newest first.
+  atoms-kafka-bridge completions bash > ~/.local/share/bash-completion/completions/atoms-kafka-bridge
+
+Every key of bridge.toml can be set as ATOMS_BRIDGE__SECTION__KEY in the environment, which wins.
+Times (--since, --until) are a duration back from now, such as 24h, or RFC 3339.
+Exit codes: 0 done, 1 a finding or failure, 2 wrong usage or configuration.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::output::OutputError;
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for line in [
+            ["x", "--config", "a.toml", "config", "show"],
+            ["x", "config", "show", "--config", "a.toml"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.common.config, Some(PathBuf::from("a.toml")));
+        }
+    }
+
+    #[test]
+    fn exit_codes_tell_wrong_use_from_failure() {
+        let config = ConfigError::Invalid(Vec::new());
+        assert_eq!(exit_code(&config.into()), Some(2));
+        assert_eq!(exit_code(&UsageError("x".into()).into()), Some(2));
+        assert_eq!(exit_code(&anyhow::anyhow!("x")), Some(1));
+    }
+
+    #[test]
+    fn only_a_broken_stdout_is_no_failure() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let stdout = anyhow::Error::from(OutputError::from(broken())).context("listing");
+        assert_eq!(exit_code(&stdout), None);
+        assert_eq!(exit_code(&broken().into()), Some(1));
+    }
+}

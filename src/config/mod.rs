@@ -1,15 +1,52 @@
-//! The checked configuration: what the rest of the program may rely on.
+//! File and environment → the checked [`Config`] that the rest of the program relies on.
+//!
+//! Three layers lie over one another, key by key: the defaults beside each section's fields, `bridge.toml`, and the
+//! variables `ATOMS_BRIDGE__SECTION__KEY`. Each value remembers where it came from, so that every complaint names a
+//! line or a variable, and all complaints are made at once. A key that nobody reads is an error, never ignored.
+//!
+//! A secret is resolved when the configuration is loaded, but missed only by a command that needs it
+//! ([`Loaded::require`]), and it is never printed.
+
+mod environment;
+mod file;
+mod journal;
+mod kafka;
+mod keys;
+mod later;
+mod listen;
+mod problem;
+mod reader;
+mod secret_source;
+mod settings;
+mod show;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod values;
+mod webhooks;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::fmt;
+use std::path::Path;
 
 use crate::receive::delivery::WebhookName;
-use crate::verify::secret::Secret;
 
-/// Everything that the bridge is told from outside, checked.
-#[derive(Debug, Clone)]
+pub use environment::process_environment;
+pub use journal::Journal;
+pub use listen::Listen;
+pub use problem::{ConfigError, Problem, ProblemKind};
+pub use settings::Origin;
+pub use show::{SecretState, ShownSetting};
+pub use topics::{TOPIC_NAMES, Topics};
+pub use values::parse_duration;
+pub use webhooks::{Ack, StaticHeader, Webhook};
+
+use environment::Environment;
+use reader::Reader;
+use settings::Settings;
+
+/// Everything that the bridge is told from outside, checked. `Debug` shows no secret.
+#[derive(Clone)]
 pub struct Config {
     /// `[listen]`
     pub listen: Listen,
@@ -17,81 +54,220 @@ pub struct Config {
     pub webhooks: BTreeMap<WebhookName, Webhook>,
     /// `[journal]`
     pub journal: Journal,
-    /// `[kafka]`: librdkafka's properties by their own names.
+    /// `[kafka]`: librdkafka's properties by their own names, their secrets resolved.
     pub kafka: BTreeMap<String, String>,
     /// `[topics]`
     pub topics: Topics,
 }
 
-/// `[listen]`: addresses and limits of the receiver.
-#[derive(Debug, Clone)]
-pub struct Listen {
-    /// Public: `POST /webhooks/{name}` and `GET /readyz`. Default `0.0.0.0:8080`.
-    pub webhooks: SocketAddr,
-    /// `/livez`, `/readyz`, `/metrics`. Default `0.0.0.0:8081`.
-    pub health: SocketAddr,
-    /// Largest body that is accepted, in bytes. Default 16 MiB.
-    pub max_body_bytes: u64,
-    /// How long a request's header, and then its body, may take to arrive. Default 15 s.
-    pub read_timeout: Duration,
+/// A configuration without errors, in which some commands may yet miss something.
+pub struct Loaded {
+    /// What holds for commands that need neither Kafka nor a secret. A secret that cannot be resolved is left out.
+    pub config: Config,
+    /// What is odd but no error.
+    pub warnings: Vec<String>,
+    settings: Settings,
+    environment: Environment,
+    unmet: Vec<(Need, Problem)>,
 }
 
-/// `[webhooks.NAME]`: one configured sender.
-#[derive(Debug, Clone)]
-pub struct Webhook {
-    /// Its name, the last segment of its path.
-    pub name: WebhookName,
-    /// Signing secrets; any one may match.
-    pub secrets: Vec<Secret>,
-    /// An optional second factor.
-    pub header: Option<StaticHeader>,
-    /// Takes the place of `topics.prefix` for this webhook.
-    pub topic_prefix: Option<String>,
-    /// What a 200 waits for.
-    pub ack: Ack,
+/// What a command cannot do without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// `bootstrap.servers`, and every secret in `[kafka]`.
+    Kafka,
+    /// Every secret of every webhook.
+    Webhooks,
+    /// The secrets of one webhook, which must be configured.
+    Webhook(WebhookName),
 }
 
-/// A header with a fixed value that every delivery must carry.
-#[derive(Debug, Clone)]
-pub struct StaticHeader {
-    /// Header name, lower case.
-    pub name: String,
-    /// Its value, compared in constant time.
-    pub value: Secret,
+impl Config {
+    /// Reads the configuration from `file`, or `bridge.toml` in the working directory if that is there, and from the
+    /// environment, which wins.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with keys and values, together. What only some commands need is missed by
+    /// [`Loaded::require`].
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
+        let text = match file {
+            Some(path) => Some((path, file::read(path)?)),
+            None => file::read_if_present(Path::new(DEFAULT_FILE))?
+                .map(|text| (Path::new(DEFAULT_FILE), text)),
+        };
+        let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
+        load_layers(text, Environment::new(environment))
+    }
 }
 
-/// What a 200 waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ack {
-    /// The journal's fsync.
-    Journal,
-    /// The commit in Kafka too, but no longer than `timeout`, after which the journal's word is enough.
-    Kafka {
-        /// `ack_timeout`, default 10 s.
-        timeout: Duration,
-    },
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kafka: BTreeMap<&str, &str> = self
+            .kafka
+            .iter()
+            .map(|(key, value)| (key.as_str(), kafka::shown(key, value)))
+            .collect();
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("webhooks", &self.webhooks)
+            .field("journal", &self.journal)
+            .field("kafka", &kafka)
+            .field("topics", &self.topics)
+            .finish()
+    }
 }
 
-/// `[journal]`: where deliveries are kept and for how long.
-#[derive(Debug, Clone)]
-pub struct Journal {
-    /// The SQLite file. Default `data/journal.db`.
-    pub path: PathBuf,
-    /// How long published bodies are kept. Default 72 h.
-    pub retention: Duration,
-    /// How large the journal may grow, in bytes. Default 4 GiB.
-    pub max_bytes: u64,
+impl Loaded {
+    /// The configuration for a command with these needs.
+    ///
+    /// # Errors
+    ///
+    /// Everything that these needs miss.
+    pub fn require(&self, needs: &[Need]) -> Result<Config, ConfigError> {
+        let mut problems: Vec<Problem> = needs
+            .iter()
+            .filter_map(|need| self.missing_webhook(need))
+            .collect();
+        problems.extend(
+            self.unmet
+                .iter()
+                .filter(|(unmet, _)| needs.iter().any(|need| need.covers(unmet)))
+                .map(|(_, problem)| problem.clone()),
+        );
+        if problems.is_empty() {
+            Ok(self.config.clone())
+        } else {
+            Err(ConfigError::Invalid(problems))
+        }
+    }
+
+    /// The configuration for a command that reaches Kafka but signs and verifies nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loaded::require`].
+    pub fn require_kafka(&self) -> Result<Config, ConfigError> {
+        self.require(&[Need::Kafka])
+    }
+
+    /// Every effective setting and where it came from, secrets redacted, in order of their keys.
+    pub fn shown(&self) -> Vec<ShownSetting> {
+        show::shown(&self.settings, &self.environment)
+    }
+
+    fn missing_webhook(&self, need: &Need) -> Option<Problem> {
+        match need {
+            Need::Webhook(name) if !self.config.webhooks.contains_key(name) => {
+                let known = self.config.webhooks.keys().map(WebhookName::to_string);
+                Some(Problem {
+                    key: format!("webhooks.{name}"),
+                    origin: Origin::Default,
+                    kind: ProblemKind::NoSuchWebhook(known.collect::<Vec<_>>().join(", ")),
+                })
+            }
+            Need::Webhook(_) | Need::Kafka | Need::Webhooks => None,
+        }
+    }
 }
 
-/// `[topics]`: their names and shape.
-#[derive(Debug, Clone)]
-pub struct Topics {
-    /// Before each topic's own name. Default `atoms.`.
-    pub prefix: String,
-    /// Partitions of each topic that the bridge creates. Default 12.
-    pub partitions: u32,
-    /// Replication factor of each topic that the bridge creates; absent: the broker's default.
-    pub replication: Option<u16>,
-    /// A topic that carries every event but dead letters as well.
-    pub all: Option<String>,
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("config", &self.config)
+            .field("warnings", &self.warnings)
+            .field("unmet", &self.unmet)
+            .finish_non_exhaustive()
+    }
 }
+
+impl Need {
+    fn covers(&self, unmet: &Self) -> bool {
+        self == unmet || (*self == Self::Webhooks && matches!(unmet, Self::Webhook(_)))
+    }
+}
+
+/// Reads the layers; pure but for the files that secrets name.
+fn load_layers(
+    text: Option<(&Path, &str)>,
+    environment: Environment,
+) -> Result<Loaded, ConfigError> {
+    let mut settings = Settings::default();
+    let mut problems = Vec::new();
+    if let Some((path, text)) = text {
+        file::overlay(&mut settings, path, text, &mut problems)?;
+    }
+    environment.overlay(&mut settings, &mut problems);
+    keys::reject_unknown(&settings, &mut problems);
+    keys::lay_defaults(&mut settings);
+
+    let mut reader = Reader::new(&settings, &environment, problems);
+    let config = read(&mut reader);
+    let Reader {
+        mut problems,
+        warnings,
+        unmet,
+        ..
+    } = reader;
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded {
+            config,
+            warnings,
+            settings,
+            environment,
+            unmet,
+        }),
+        _ => {
+            problems.sort_by(|a, b| (&a.origin, &a.key).cmp(&(&b.origin, &b.key)));
+            Err(ConfigError::Invalid(problems))
+        }
+    }
+}
+
+/// Reads every section before it gives up on any, so that all problems are found.
+fn read(reader: &mut Reader<'_>) -> Option<Config> {
+    let listen = listen::read(reader);
+    let webhooks = webhooks::read(reader);
+    let journal = journal::read(reader);
+    let kafka = kafka::read(reader);
+    let topics = topics::read(reader);
+    later::read(reader);
+    let config = Config {
+        listen: listen?,
+        webhooks: webhooks?,
+        journal: journal?,
+        kafka: kafka?,
+        topics: topics?,
+    };
+    compare(&config, reader);
+    Some(config)
+}
+
+/// What no section can see alone.
+fn compare(config: &Config, reader: &mut Reader<'_>) {
+    if config.journal.max_bytes < config.listen.max_body_bytes {
+        reader.warn(format!(
+            "journal.max_bytes ({}) is below listen.max_body ({}): the largest deliveries will be refused",
+            config.journal.max_bytes, config.listen.max_body_bytes
+        ));
+    }
+    let prefixes = config
+        .webhooks
+        .values()
+        .filter_map(|w| w.topic_prefix.as_deref());
+    let mut prefixes = prefixes.chain([config.topics.prefix.as_str()]);
+    if let Some(all) = &config.topics.all
+        && prefixes.any(|prefix| {
+            all.strip_prefix(prefix)
+                .is_some_and(|name| TOPIC_NAMES.contains(&name))
+        })
+    {
+        reader.reject("topics.all", ProblemKind::TopicTaken(all.clone()));
+    }
+}
+
+/// Read from the working directory when no file is named.
+const DEFAULT_FILE: &str = "bridge.toml";
