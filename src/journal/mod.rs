@@ -15,7 +15,6 @@
 //!
 //! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
 
-<<<<<<< HEAD
 mod append;
 mod checkpoint;
 mod error;
@@ -31,12 +30,6 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod writer;
-=======
-pub mod read;
-
-use std::path::Path;
-use std::sync::Arc;
->>>>>>> config
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

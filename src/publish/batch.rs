@@ -25,6 +25,7 @@ pub(super) struct Maker {
 pub(super) struct Made {
     /// The row that it was made from.
     pub(super) row: Row,
+    place: Place,
     /// One record, or two when there is a topic for all events; none when the row stays in the journal.
     pub(super) records: Vec<Record>,
     /// The call, for the log.
@@ -34,7 +35,10 @@ pub(super) struct Made {
 impl Maker {
     pub(super) fn new(config: &Config, journal: Uuid) -> Self {
         let prefix = |webhook: &crate::config::Webhook| {
-            Some((webhook.name.as_str().to_owned(), webhook.topic_prefix.clone()?))
+            Some((
+                webhook.name.as_str().to_owned(),
+                webhook.topic_prefix.clone()?,
+            ))
         };
         let max_body_bytes = usize::try_from(config.listen.max_body_bytes).unwrap_or(usize::MAX);
         Self {
@@ -48,44 +52,80 @@ impl Maker {
 
     /// The records of a row.
     pub(super) fn make(&self, row: Row, partitions: u32) -> Made {
-        let place = self.place(&row, partitions);
+        let place = Place {
+            journal: self.journal,
+            out_seq: row.out_seq,
+            partitions,
+        };
         match self.event_records(&row, &place) {
-            Ok((records, call_id)) => Made { row, records, call_id: Some(call_id) },
+            Ok((records, call_id)) => Made {
+                row,
+                place,
+                records,
+                call_id: Some(call_id),
+            },
             Err(unreadable) => {
                 tracing::warn!(
-                    webhook = row.webhook, seq = row.seq, id = row.id, reason = unreadable.reason(), "dead letter: {unreadable}"
+                    webhook = row.webhook,
+                    seq = row.seq,
+                    id = row.id,
+                    reason = unreadable.reason(),
+                    "dead letter: {unreadable}"
                 );
                 let letter = self.dead_letter(&row, None, &Fault::from(&unreadable), &place);
-                Made { row, records: vec![letter], call_id: None }
+                Made {
+                    row,
+                    place,
+                    records: vec![letter],
+                    call_id: None,
+                }
             }
         }
     }
 
     /// Turns what Kafka refused into a dead letter.
-    pub(super) fn bury(&self, made: &mut Made, fault: &Fault, partitions: u32) {
-        let place = self.place(&made.row, partitions);
-        made.records = vec![self.dead_letter(&made.row, made.call_id.as_deref(), fault, &place)];
-    }
-
-    fn place(&self, row: &Row, partitions: u32) -> Place {
-        Place { journal: self.journal, out_seq: row.out_seq, partitions }
+    pub(super) fn bury(&self, made: &mut Made, fault: &Fault) {
+        made.records =
+            vec![self.dead_letter(&made.row, made.call_id.as_deref(), fault, &made.place)];
     }
 
     fn event_records(&self, row: &Row, place: &Place) -> Result<(Vec<Record>, String), Unreadable> {
-        let body = encoding::decode(&row.body, row.headers.content_encoding.as_deref(), self.decoded_limit_bytes)?;
+        let body = encoding::decode(
+            &row.body,
+            row.headers.content_encoding.as_deref(),
+            self.decoded_limit_bytes,
+        )?;
         let document = Document::parse(&body)?;
-        let arrival = Arrival { webhook: &row.webhook, id: &row.id, received_at: row.received_at };
+        let arrival = Arrival {
+            webhook: &row.webhook,
+            id: &row.id,
+            received_at: row.received_at,
+        };
         let event = dialect::parse(&document, &arrival)?;
-        let record = route::event(&event, self.prefix_of(row), place, row.headers.traceparent.as_deref());
+        let record = route::event(
+            &event,
+            self.prefix_of(row),
+            place,
+            row.headers.traceparent.as_deref(),
+        );
         let mut records = Vec::with_capacity(2);
         if let Some(all) = &self.all {
-            records.push(Record { topic: all.clone(), ..record.clone() });
+            records.push(Record {
+                topic: all.clone(),
+                ..record.clone()
+            });
         }
         records.push(record);
         Ok((records, event.call_id.into_owned()))
     }
 
-    fn dead_letter(&self, row: &Row, call_id: Option<&str>, fault: &Fault, place: &Place) -> Record {
+    fn dead_letter(
+        &self,
+        row: &Row,
+        call_id: Option<&str>,
+        fault: &Fault,
+        place: &Place,
+    ) -> Record {
         let letter = Letter {
             id: &row.id,
             call_id,

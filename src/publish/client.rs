@@ -57,7 +57,9 @@ fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
             tracing::error!(facility, "librdkafka: {line}");
         }
         // librdkafka calls a refused connection an error; it is tried again, and the publisher tells the operator.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::debug!(facility, "librdkafka: {line}"),
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::debug!(facility, "librdkafka: {line}")
+        }
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
             tracing::trace!(facility, "librdkafka: {line}");
         }
@@ -101,7 +103,9 @@ impl Reports {
         let deadline = Instant::now() + timeout;
         let mut counts = self.counts();
         while counts.outstanding > 0 {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                return false;
+            };
             let waited = self.shared.1.wait_timeout(counts, left);
             counts = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -136,7 +140,9 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
         let mut counts = self.counts();
         counts.outstanding = counts.outstanding.saturating_sub(1);
         if let Err((error, message)) = result {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            let code = error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown);
             tracing::debug!(topic = message.topic(), %code, "Kafka did not take a record");
             counts.failed.push(Failed { row, code });
         }

@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use self::batch::{Made, Maker};
 use self::client::{Failed, properties};
@@ -25,8 +26,8 @@ use self::producer::{Identity, Producer, Refused};
 use self::recover::Marks;
 use self::topics::{Plan, Topics, TopicsError};
 use crate::config::Config;
-use crate::journal::{Journal, ReadError, Reader};
-use crate::route::{self, DEAD_LETTER, Fault};
+use crate::journal::{AppendError, Journal, ReadError, Row};
+use crate::route::{DEAD_LETTER, Fault};
 use crate::time::Timestamp;
 
 /// The publisher's thread.
@@ -54,8 +55,14 @@ impl Publisher {
             stop: stop.clone(),
             state: state.clone(),
         };
-        let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { thread, stop, state })
+        let thread = std::thread::Builder::new()
+            .name("publisher".to_owned())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            thread,
+            stop,
+            state,
+        })
     }
 
     /// How publishing goes.
@@ -67,7 +74,9 @@ impl Publisher {
     pub fn stop(self) {
         self.stop.set();
         if self.thread.join().is_err() {
-            tracing::error!("the publisher panicked; what is pending is published after the next start");
+            tracing::error!(
+                "the publisher panicked; what is pending is published after the next start"
+            );
         }
     }
 }
@@ -90,7 +99,10 @@ pub struct State(Arc<Mutex<Option<String>>>);
 impl State {
     /// What keeps the publisher from publishing; `None` when nothing does.
     pub fn alarm(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn set(&self, alarm: Option<String>) {
@@ -139,11 +151,13 @@ enum Ended {
     #[error("{error}; {}", error.rdkafka_error_code().map(poison::advice).unwrap_or("the batch is sent again"))]
     Kafka { error: KafkaError },
     #[error("Kafka refuses records with {0}; {advice}", advice = poison::advice(*.0))]
-    Surroundings(rdkafka::types::RDKafkaErrorCode),
+    Surroundings(RDKafkaErrorCode),
     #[error("{0}; check that the brokers run and can be reached from here")]
     TimedOut(String),
     #[error("cannot read the journal: {0}")]
-    Journal(#[from] ReadError),
+    Read(#[from] ReadError),
+    #[error("cannot write the journal: {0}")]
+    Append(#[from] AppendError),
     #[error("stopped")]
     Stopped,
 }
@@ -165,11 +179,12 @@ impl From<Refused> for Ended {
     }
 }
 
-/// The refusal that is not about a record, if one is.
-fn surroundings(failed: &[Failed]) -> rdkafka::types::RDKafkaErrorCode {
-    let codes = || failed.iter().map(|failed| failed.code);
-    let other = codes().find(|code| !poison::is_about_the_record(*code));
-    other.or_else(|| codes().next()).unwrap_or(rdkafka::types::RDKafkaErrorCode::Unknown)
+/// The refusal that is not about a record.
+fn surroundings(failed: &[Failed]) -> RDKafkaErrorCode {
+    let other = failed
+        .iter()
+        .find(|failed| !poison::is_about_the_record(failed.code));
+    other.map_or_else(|| first_code(failed), |failed| failed.code)
 }
 
 impl Worker {
@@ -208,7 +223,11 @@ impl Worker {
         let partitions = self.topics()?;
         let group = format!("atoms-bridge-{}", self.journal.uuid());
         let marks = Marks::connect(&self.kafka, &group, &self.mark_topic)?;
-        let identity = Identity { id: group, mark_topic: self.mark_topic.clone(), group: marks.group()? };
+        let identity = Identity {
+            id: group,
+            mark_topic: self.mark_topic.clone(),
+            group: marks.group()?,
+        };
         let mut config = properties(&self.kafka);
         set_unless_configured(&mut config, "linger.ms", "0");
         config.set("message.max.bytes", self.plan.max_message_bytes.to_string());
@@ -225,8 +244,10 @@ impl Worker {
                 }
                 continue;
             }
-            let batch: Vec<Made> = rows.into_iter().map(|row| self.maker.make(row, partitions)).collect();
-            next = self.transact(&producer, batch, partitions)?;
+            let behind = rows.last().map_or(next, |row| row.out_seq + 1);
+            let batch = self.make(rows, partitions)?;
+            self.transact(&producer, batch, behind)?;
+            next = behind;
             if self.state.alarm().is_some() {
                 tracing::info!("publishing again");
             }
@@ -237,6 +258,149 @@ impl Worker {
             }
         }
     }
+}
+
+impl Worker {
+    /// Creates what is missing, and freezes the partition count with the first topics that this journal sees.
+    fn topics(&self) -> Result<u32, Ended> {
+        let frozen = self.journal.partitions();
+        let (count, _) = Topics::connect(&self.kafka)?.ensure(&self.plan, frozen)?;
+        if frozen.is_none() {
+            self.journal.freeze_partitions(count)?;
+        }
+        Ok(count)
+    }
+
+    /// Where to go on: at the mark, or where the journal was settled when Kafka remembers no mark.
+    fn resume(&self, marks: &Marks) -> Result<u64, Ended> {
+        if let Some(mark) = marks.read()? {
+            if mark > self.journal.wait_above(0, Duration::ZERO) {
+                tracing::error!(
+                    mark,
+                    "the journal is older than what Kafka has of it (a restored backup?); going on above"
+                );
+                self.journal.raise_out_seq(mark)?;
+            }
+            self.journal.settle(mark);
+        }
+        Ok(self.journal.settled())
+    }
+
+    /// Sets rows aside whose bodies are no longer what was stored; the rest becomes records.
+    fn make(&self, rows: Vec<Row>, partitions: u32) -> Result<Vec<Made>, Ended> {
+        let mut batch = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.intact {
+                batch.push(self.maker.make(row, partitions));
+            } else {
+                tracing::error!(
+                    seq = row.seq,
+                    id = row.id,
+                    "the disk has damaged a stored body; it stays in the journal"
+                );
+                self.journal.mark_dead(row.out_seq, "checksum-mismatch")?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Commits a batch whose last row is the one before `next`.
+    fn transact(&self, producer: &Producer, batch: Vec<Made>, next: u64) -> Result<(), Ended> {
+        if batch.is_empty() {
+            self.journal.settle(next);
+            return Ok(());
+        }
+        let records = batch
+            .iter()
+            .enumerate()
+            .flat_map(|(at, made)| made.records.iter().map(move |r| (at, r)));
+        match producer.commit(records, next) {
+            Ok(()) => self.committed(&batch, next),
+            Err(Refused::Records(failed)) if about_records(&failed) => {
+                for made in batch {
+                    self.alone(producer, made)?;
+                }
+                self.journal.settle(next);
+            }
+            Err(refused) => return Err(refused.into()),
+        }
+        Ok(())
+    }
+
+    /// Commits one row by itself, so that only what is refused alone counts as poison: first as it is, then with the
+    /// present as its timestamp, then as a dead letter. What even that topic refuses stays in the journal.
+    fn alone(&self, producer: &Producer, mut made: Made) -> Result<(), Ended> {
+        let next = made.row.out_seq + 1;
+        let (mut restamped, mut buried) = (false, false);
+        loop {
+            let records = made.records.iter().map(|record| (0, record));
+            let code = match producer.commit(records, next) {
+                Ok(()) => {
+                    self.committed(std::slice::from_ref(&made), next);
+                    return Ok(());
+                }
+                Err(Refused::Records(failed)) if about_records(&failed) => first_code(&failed),
+                Err(refused) => return Err(refused.into()),
+            };
+            if poison::is_timestamp(code) && !restamped {
+                restamped = true;
+                made.restamp(Timestamp::now());
+            } else if !buried {
+                buried = true;
+                self.bury(&mut made, code);
+            } else {
+                tracing::error!(
+                    seq = made.row.seq, id = made.row.id, %code,
+                    "even the dead-letter topic refuses this delivery; it stays in the journal"
+                );
+                self.journal
+                    .mark_dead(made.row.out_seq, poison::reason(code))?;
+                return Ok(());
+            }
+        }
+    }
+
+    fn bury(&self, made: &mut Made, code: RDKafkaErrorCode) {
+        let fault = Fault {
+            stage: "publish",
+            reason: poison::reason(code),
+            message: format!("Kafka refuses the event: {code}"),
+        };
+        tracing::warn!(
+            webhook = made.row.webhook,
+            seq = made.row.seq,
+            id = made.row.id,
+            reason = fault.reason,
+            "dead letter: {}",
+            fault.message
+        );
+        self.maker.bury(made, &fault);
+    }
+
+    fn committed(&self, batch: &[Made], next: u64) {
+        self.journal.settle(next);
+        for made in batch {
+            tracing::debug!(
+                id = made.row.id,
+                call_id = made.call_id,
+                out_seq = made.row.out_seq,
+                "published"
+            );
+        }
+    }
+}
+
+/// Whether nothing but the records themselves may be at fault.
+fn about_records(failed: &[Failed]) -> bool {
+    failed
+        .iter()
+        .all(|failed| poison::is_about_the_record(failed.code))
+}
+
+fn first_code(failed: &[Failed]) -> RDKafkaErrorCode {
+    failed
+        .first()
+        .map_or(RDKafkaErrorCode::Unknown, |failed| failed.code)
 }
 
 fn set_unless_configured(config: &mut rdkafka::ClientConfig, name: &str, value: &str) {

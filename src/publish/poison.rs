@@ -6,7 +6,10 @@ use rdkafka::types::RDKafkaErrorCode;
 
 /// Whether a refusal may be about the record itself. Everything else, known or not, is the surroundings' fault.
 pub(super) fn is_about_the_record(code: RDKafkaErrorCode) -> bool {
-    is_size(code) || is_timestamp(code) || code == RDKafkaErrorCode::InvalidRecord || code == RDKafkaErrorCode::BadMessage
+    is_size(code)
+        || is_timestamp(code)
+        || code == RDKafkaErrorCode::InvalidRecord
+        || code == RDKafkaErrorCode::BadMessage
 }
 
 /// Whether the broker refuses the record's timestamp; it is then sent with the present.
@@ -43,14 +46,20 @@ pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
         RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
             "give the bridge's principal Write and Describe on the transactional ids with the prefix atoms-bridge-"
         }
-        RDKafkaErrorCode::ClusterAuthorizationFailed => "give the bridge's principal IdempotentWrite on the cluster",
-        RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition => {
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "give the bridge's principal IdempotentWrite on the cluster"
+        }
+        RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownTopicOrPartition
+        | RDKafkaErrorCode::UnknownPartition => {
             "a topic is missing; the bridge creates it if it may, else run `topics ensure` with a principal that may"
         }
         RDKafkaErrorCode::BrokerTransportFailure
         | RDKafkaErrorCode::AllBrokersDown
         | RDKafkaErrorCode::OperationTimedOut
-        | RDKafkaErrorCode::MessageTimedOut => "check that the brokers of bootstrap.servers run and can be reached from here",
+        | RDKafkaErrorCode::MessageTimedOut => {
+            "check that the brokers of bootstrap.servers run and can be reached from here"
+        }
         RDKafkaErrorCode::Authentication => "check sasl.username and sasl.password",
         RDKafkaErrorCode::NotEnoughReplicas | RDKafkaErrorCode::NotEnoughReplicasAfterAppend => {
             "too few replicas are in sync; bring the missing brokers back"

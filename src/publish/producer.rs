@@ -39,7 +39,10 @@ pub(super) enum Refused {
 }
 
 fn first_code(failed: &[Failed]) -> String {
-    failed.first().map(|failed| failed.code.to_string()).unwrap_or_default()
+    failed
+        .first()
+        .map(|failed| failed.code.to_string())
+        .unwrap_or_default()
 }
 
 /// What a producer needs to be made.
@@ -54,11 +57,21 @@ pub(super) struct Identity {
 
 impl Producer {
     /// Connects, fences a predecessor and ends its transaction.
-    pub(super) fn start(mut config: ClientConfig, identity: Identity, stop: super::Stop) -> Result<Self, Refused> {
+    pub(super) fn start(
+        mut config: ClientConfig,
+        identity: Identity,
+        stop: super::Stop,
+    ) -> Result<Self, Refused> {
         config.set("transactional.id", &identity.id);
         let reports = Reports::default();
         let inner: ThreadedProducer<Reports> = config.create_with_context(reports.clone())?;
-        let producer = Self { inner, reports, group: identity.group, mark_topic: identity.mark_topic, stop };
+        let producer = Self {
+            inner,
+            reports,
+            group: identity.group,
+            mark_topic: identity.mark_topic,
+            stop,
+        };
         producer.again(|| producer.inner.init_transactions(STEP))?;
         Ok(producer)
     }
@@ -82,7 +95,10 @@ impl Producer {
             return Err(Refused::Records(failed));
         }
         let offsets = self.offsets(mark)?;
-        self.again(|| self.inner.send_offsets_to_transaction(&offsets, &self.group, STEP))?;
+        self.again(|| {
+            self.inner
+                .send_offsets_to_transaction(&offsets, &self.group, STEP)
+        })?;
         self.again(|| self.inner.commit_transaction(STEP))
     }
 
@@ -177,7 +193,9 @@ impl Reports {
 
 fn may_pass(error: &KafkaError) -> bool {
     match error {
-        KafkaError::Transaction(inner) => inner.is_retriable() && !inner.is_fatal() && !inner.txn_requires_abort(),
+        KafkaError::Transaction(inner) => {
+            inner.is_retriable() && !inner.is_fatal() && !inner.txn_requires_abort()
+        }
         KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
         _ => false,
     }
@@ -186,7 +204,10 @@ fn may_pass(error: &KafkaError) -> bool {
 fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize> {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in &record.headers {
-        headers = headers.insert(Header { key, value: Some(value) });
+        headers = headers.insert(Header {
+            key,
+            value: Some(value),
+        });
     }
     let message = BaseRecord::with_opaque_to(&record.topic, row)
         .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))

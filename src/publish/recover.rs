@@ -19,13 +19,20 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    pub(super) fn connect(kafka: &BTreeMap<String, String>, group: &str, topic: &str) -> Result<Self, KafkaError> {
+    pub(super) fn connect(
+        kafka: &BTreeMap<String, String>,
+        group: &str,
+        topic: &str,
+    ) -> Result<Self, KafkaError> {
         let mut config = properties(kafka);
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
         // A transaction that is being ended must be over before its mark is read.
         config.set("isolation.level", "read_committed");
-        Ok(Self { consumer: config.create_with_context(Quiet)?, topic: topic.to_owned() })
+        Ok(Self {
+            consumer: config.create_with_context(Quiet)?,
+            topic: topic.to_owned(),
+        })
     }
 
     /// What a producer's `send_offsets_to_transaction` wants.
@@ -38,10 +45,19 @@ impl Marks {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition(&self.topic, 0);
         let committed = self.consumer.committed_offsets(partitions, TIMEOUT)?;
-        let offset = committed.find_partition(&self.topic, 0).map(|partition| partition.offset());
+        let offset = committed
+            .find_partition(&self.topic, 0)
+            .map(|partition| partition.offset());
         Ok(match offset {
             Some(Offset::Offset(mark)) => u64::try_from(mark).ok(),
-            Some(Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_)) | None => None,
+            Some(
+                Offset::Beginning
+                | Offset::End
+                | Offset::Stored
+                | Offset::Invalid
+                | Offset::OffsetTail(_),
+            )
+            | None => None,
         })
     }
 }

@@ -28,13 +28,17 @@ pub struct Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
     /// Kafka did not answer or refused.
-    #[error("cannot read the topics' metadata: {0}; check bootstrap.servers and that the brokers run")]
+    #[error(
+        "cannot read the topics' metadata: {0}; check bootstrap.servers and that the brokers run"
+    )]
     Metadata(#[source] KafkaError),
     /// A client could not be made.
     #[error("cannot use the [kafka] properties: {0}")]
     Properties(#[source] KafkaError),
     /// A topic could not be created.
-    #[error("cannot create topic {topic}: {code}; create it with {partitions} partitions, or let the bridge's principal create topics")]
+    #[error(
+        "cannot create topic {topic}: {code}; create it with {partitions} partitions, or let the bridge's principal create topics"
+    )]
     Create {
         /// Its name.
         topic: String,
@@ -44,10 +48,14 @@ pub enum TopicsError {
         partitions: u32,
     },
     /// Partition counts differ, so that the keys of one call would not meet.
-    #[error("the topics' partition counts differ ({0}); give all of them the same count, since one call's events must lie in partitions of the same number")]
+    #[error(
+        "the topics' partition counts differ ({0}); give all of them the same count, since one call's events must lie in partitions of the same number"
+    )]
     Unequal(String),
     /// The count is another than the one this journal has published with.
-    #[error("the topics have {found} partitions, but this journal published with {frozen}; an event's partition would change, and with it the order within calls: restore {frozen} partitions, or drain the journal and start a new one")]
+    #[error(
+        "the topics have {found} partitions, but this journal published with {frozen}; an event's partition would change, and with it the order within calls: restore {frozen} partitions, or drain the journal and start a new one"
+    )]
     Changed {
         /// What the journal has.
         frozen: u32,
@@ -59,7 +67,10 @@ pub enum TopicsError {
 impl Plan {
     /// What a configuration asks for.
     pub fn of(config: &Config) -> Self {
-        let prefixes = config.webhooks.values().filter_map(|webhook| webhook.topic_prefix.as_deref());
+        let prefixes = config
+            .webhooks
+            .values()
+            .filter_map(|webhook| webhook.topic_prefix.as_deref());
         let mut names: BTreeSet<String> = route::topics(&config.topics.prefix).collect();
         names.extend(prefixes.flat_map(route::topics));
         names.extend(config.topics.all.clone());
@@ -89,7 +100,9 @@ impl Topics {
     ///
     /// When librdkafka refuses a property.
     pub fn connect(kafka: &BTreeMap<String, String>) -> Result<Self, TopicsError> {
-        let admin = properties(kafka).create_with_context(Quiet).map_err(TopicsError::Properties)?;
+        let admin = properties(kafka)
+            .create_with_context(Quiet)
+            .map_err(TopicsError::Properties)?;
         Ok(Self { admin })
     }
 
@@ -98,14 +111,26 @@ impl Topics {
     /// # Errors
     ///
     /// When Kafka does not answer or refuses to tell.
-    pub fn partitions(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, u32>, TopicsError> {
+    pub fn partitions(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, u32>, TopicsError> {
         let mut counts = BTreeMap::new();
         for name in names {
-            let metadata = self.admin.inner().fetch_metadata(Some(name), TIMEOUT).map_err(TopicsError::Metadata)?;
-            let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { continue };
+            let metadata = self
+                .admin
+                .inner()
+                .fetch_metadata(Some(name), TIMEOUT)
+                .map_err(TopicsError::Metadata)?;
+            let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+                continue;
+            };
             match topic.error().map(RDKafkaErrorCode::from) {
                 None => {
-                    counts.insert(name.clone(), u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX));
+                    counts.insert(
+                        name.clone(),
+                        u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
+                    );
                 }
                 Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
                 Some(code) => return Err(TopicsError::Metadata(KafkaError::MetadataFetch(code))),
@@ -119,13 +144,25 @@ impl Topics {
     /// # Errors
     ///
     /// When the counts differ, are not `frozen`, or a topic cannot be created.
-    pub fn ensure(&self, plan: &Plan, frozen: Option<u32>) -> Result<(u32, Vec<String>), TopicsError> {
+    pub fn ensure(
+        &self,
+        plan: &Plan,
+        frozen: Option<u32>,
+    ) -> Result<(u32, Vec<String>), TopicsError> {
         let found = self.partitions(&plan.names)?;
         let count = common(&found)?.or(frozen).unwrap_or(plan.partitions);
         if let Some(frozen) = frozen.filter(|frozen| *frozen != count) {
-            return Err(TopicsError::Changed { frozen, found: count });
+            return Err(TopicsError::Changed {
+                frozen,
+                found: count,
+            });
         }
-        let missing: Vec<String> = plan.names.iter().filter(|name| !found.contains_key(*name)).cloned().collect();
+        let missing: Vec<String> = plan
+            .names
+            .iter()
+            .filter(|name| !found.contains_key(*name))
+            .cloned()
+            .collect();
         if !missing.is_empty() {
             self.create(&missing, count, plan)?;
         }
@@ -134,14 +171,23 @@ impl Topics {
 
     fn create(&self, names: &[String], partitions: u32, plan: &Plan) -> Result<(), TopicsError> {
         let count = i32::try_from(partitions).unwrap_or(i32::MAX);
-        let replication = TopicReplication::Fixed(plan.replication.map_or(BROKERS_DEFAULT, i32::from));
+        let replication = ||
+            TopicReplication::Fixed(plan.replication.map_or(BROKERS_DEFAULT, i32::from));
         let max_message_bytes = plan.max_message_bytes.to_string();
         let topics: Vec<NewTopic<'_>> = names
             .iter()
-            .map(|name| NewTopic::new(name, count, replication).set("max.message.bytes", &max_message_bytes))
+            .map(|name| {
+                NewTopic::new(name, count, replication()).set("max.message.bytes", &max_message_bytes)
+            })
             .collect();
-        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-        let failed = |topic: &str, code| TopicsError::Create { topic: topic.to_owned(), code, partitions };
+        let options = AdminOptions::new()
+            .operation_timeout(Some(TIMEOUT))
+            .request_timeout(Some(TIMEOUT));
+        let failed = |topic: &str, code| TopicsError::Create {
+            topic: topic.to_owned(),
+            code,
+            partitions,
+        };
         // The publisher's thread has no runtime; this happens once in a journal's life.
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let answers = match runtime {
@@ -149,7 +195,9 @@ impl Topics {
             Err(_) => Err(KafkaError::Canceled),
         };
         let answers = answers.map_err(|error| {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            let code = error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown);
             failed(&names.join(", "), code)
         })?;
         for answer in answers {
@@ -168,7 +216,10 @@ impl Topics {
 fn common(counts: &BTreeMap<String, u32>) -> Result<Option<u32>, TopicsError> {
     let distinct: BTreeSet<u32> = counts.values().copied().collect();
     if distinct.len() > 1 {
-        let list: Vec<String> = counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+        let list: Vec<String> = counts
+            .iter()
+            .map(|(name, count)| format!("{name}: {count}"))
+            .collect();
         return Err(TopicsError::Unequal(list.join(", ")));
     }
     Ok(distinct.first().copied())
