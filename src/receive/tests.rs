@@ -228,11 +228,24 @@ async fn a_sender_that_hangs_up_behind_a_complete_body_cancels_nothing() {
         let mut complete = bridge.connect().await;
         let post = signed_post(body.as_bytes());
         complete.write_all(&post).await.unwrap();
+        // Before the bridge has had a turn.
+        drop(complete);
         let mut incomplete = bridge.connect().await;
         incomplete.write_all(&part[..part.len() - 1]).await.unwrap();
     }
     let all = until(|| bridge.rows().len() == 50).await;
     assert!(all, "{} rows", bridge.rows().len());
+}
+
+#[tokio::test]
+async fn a_sender_that_ends_its_side_still_hears_the_answer() {
+    let bridge = Bridge::start(MAX_BODY, PATIENT).await;
+    let header = format!("X-Signature: {}", signature(BODY));
+    let mut client = bridge.connect().await;
+    let slowly_answered = post("kafka", &header, BODY);
+    client.write_all(&slowly_answered).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_answer(&mut client).await.code, 200);
 }
 
 #[tokio::test]
