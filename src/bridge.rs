@@ -1,1 +1,147 @@
-//! TODO
+//! Strings the stages together: what `serve` and `dev` run.
+//!
+//! Whatever fails after the journal is open leaves deliveries where they are: on disk, to be published by the next start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::journal::{self, Journal, OpenError};
+use crate::publish::{Publisher, StartError, State};
+use crate::receive::Receiver;
+use crate::receive::health::{self, Health, Probe, Readiness};
+
+/// A bridge whose listeners are bound and whose journal is open.
+pub struct Bridge {
+    config: Config,
+    journal: Journal,
+    publisher: Publisher,
+    webhooks: TcpListener,
+    health: TcpListener,
+}
+
+/// Why a bridge could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartingError {
+    /// An address is taken, or not this machine's.
+    #[error("cannot listen on {address}, the {key}: is another process using it?")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// The configuration's key.
+        key: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error("cannot open the journal")]
+    Journal(#[from] OpenError),
+    /// The publisher cannot be started.
+    #[error("cannot start the publisher")]
+    Publisher(#[from] StartError),
+}
+
+impl Bridge {
+    /// Binds the listeners, opens the journal and begins to publish what is pending in it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the bridge from taking deliveries. Kafka does not: it may be away.
+    pub async fn start(config: Config) -> Result<Self, StartingError> {
+        let webhooks = bind(config.listen.webhooks, "listen.webhooks").await?;
+        let health = bind(config.listen.health, "listen.health").await?;
+        let options = journal::Options {
+            max_bytes: config.journal.max_bytes,
+            retention: config.journal.retention,
+            ..journal::Options::default()
+        };
+        let journal = Journal::open_with(&config.journal.path, &options)?;
+        let publisher = Publisher::start(&config, journal.clone())?;
+        Ok(Self {
+            config,
+            journal,
+            publisher,
+            webhooks,
+            health,
+        })
+    }
+
+    /// Where deliveries are taken; tells the port when 0 was configured.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn webhooks_address(&self) -> io::Result<SocketAddr> {
+        self.webhooks.local_addr()
+    }
+
+    /// Where health is told.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn health_address(&self) -> io::Result<SocketAddr> {
+        self.health.local_addr()
+    }
+
+    /// Takes deliveries until `shutdown` resolves, gives the answers that are under way, and lets go of everything.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (stop, stopped) = watch::channel(());
+        let probe = probe(&self.journal, self.publisher.state());
+        let receiver = Receiver::new(
+            &self.config.listen,
+            &self.config.webhooks,
+            self.journal.clone(),
+            probe.clone(),
+        );
+        let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
+        let health = health::serve(self.health, &self.config.listen, probe, until(stopped));
+        let told = async {
+            shutdown.await;
+            tracing::info!("stopping: no more deliveries are taken");
+            drop(stop);
+        };
+        tokio::join!(deliveries, health, told);
+        let (publisher, journal) = (self.publisher, self.journal);
+        let closing = tokio::task::spawn_blocking(move || {
+            publisher.stop();
+            journal.close();
+        });
+        if closing.await.is_err() {
+            tracing::error!("closing failed; what is pending is published after the next start");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartingError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| StartingError::Listen {
+        address,
+        key,
+        source,
+    })
+}
+
+async fn until(mut stopped: watch::Receiver<()>) {
+    // The sender is never used but to be dropped.
+    while stopped.changed().await.is_ok() {}
+}
+
+/// How things stand. The journal decides whether the bridge is ready; Kafka is detail.
+fn probe(journal: &Journal, kafka: State) -> Probe {
+    let journal = journal.clone();
+    Arc::new(move || Readiness {
+        journal: health_of(journal.refusal().map(|refusal| refusal.to_string())),
+        kafka: health_of(kafka.alarm()),
+    })
+}
+
+fn health_of(trouble: Option<String>) -> Health {
+    trouble.map_or(Health::Ok, |reason| Health::Failing { reason })
+}

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 pub mod journal;
 pub mod output;
+pub mod serve;
 pub mod when;
 
 use std::io;
@@ -54,6 +55,8 @@ pub struct Common {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the bridge: take deliveries, keep them, publish them
+    Serve,
     /// Look into the journal: what came, and what became of it
     #[command(subcommand)]
     Journal(journal::Command),
@@ -107,6 +110,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
     let Cli { common, command } = cli;
     telemetry::init(common.log_format, common.verbose)?;
     match command {
+        Command::Serve => serve::run(&common),
         Command::Journal(command) => journal::run(command, &common),
         Command::Config(command) => config::run(command, &common),
         Command::Completions(args) => completions::run(args),

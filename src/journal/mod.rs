@@ -247,6 +247,11 @@ impl Journal {
         self.handle.shared.ask(Change::FreezePartitions(count))
     }
 
+    /// Why appends are refused now; `None` when they are not.
+    pub fn refusal(&self) -> Option<AppendError> {
+        None
+    }
+
     /// A connection that reads, for another thread.
     ///
     /// # Errors

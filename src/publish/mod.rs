@@ -93,8 +93,14 @@ pub enum StartError {
 }
 
 /// How publishing goes, for health and for people.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct State(Arc<Mutex<Option<String>>>);
+
+impl Default for State {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some("not connected to Kafka yet".to_owned()))))
+    }
+}
 
 impl State {
     /// What keeps the publisher from publishing; `None` when nothing does.
@@ -211,6 +217,14 @@ impl Worker {
         }
     }
 
+    /// Nothing keeps the bridge from publishing.
+    fn well(&self) {
+        if self.state.alarm().is_some() {
+            tracing::info!("publishing to Kafka");
+            self.state.set(None);
+        }
+    }
+
     /// One producer's life.
     fn session(&self, pause: &mut Duration) -> Ended {
         match self.publish(pause) {
@@ -238,6 +252,7 @@ impl Worker {
         loop {
             let rows = reader.pending(next, MOST_ROWS, MOST_BYTES)?;
             if rows.is_empty() {
+                self.well();
                 self.journal.wait_above(next, IDLE);
                 if self.stop.is_set() {
                     return Err(Ended::Stopped);
@@ -248,10 +263,7 @@ impl Worker {
             let batch = self.make(rows, partitions)?;
             self.transact(&producer, batch, behind)?;
             next = behind;
-            if self.state.alarm().is_some() {
-                tracing::info!("publishing again");
-            }
-            self.state.set(None);
+            self.well();
             *pause = FIRST_PAUSE;
             if self.stop.is_set() {
                 return Err(Ended::Stopped);

@@ -171,13 +171,14 @@ impl Topics {
 
     fn create(&self, names: &[String], partitions: u32, plan: &Plan) -> Result<(), TopicsError> {
         let count = i32::try_from(partitions).unwrap_or(i32::MAX);
-        let replication = ||
-            TopicReplication::Fixed(plan.replication.map_or(BROKERS_DEFAULT, i32::from));
+        let replication =
+            || TopicReplication::Fixed(plan.replication.map_or(BROKERS_DEFAULT, i32::from));
         let max_message_bytes = plan.max_message_bytes.to_string();
         let topics: Vec<NewTopic<'_>> = names
             .iter()
             .map(|name| {
-                NewTopic::new(name, count, replication()).set("max.message.bytes", &max_message_bytes)
+                NewTopic::new(name, count, replication())
+                    .set("max.message.bytes", &max_message_bytes)
             })
             .collect();
         let options = AdminOptions::new()

@@ -12,3 +12,4 @@ mod harness;
 
 mod broker;
 mod processes;
+mod road;

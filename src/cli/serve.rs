@@ -1,0 +1,50 @@
+//! `serve`: the bridge.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Common, Ended};
+use crate::bridge::Bridge;
+use crate::config::{Config, Need};
+
+/// Runs the bridge until SIGTERM or Ctrl-C.
+///
+/// # Errors
+///
+/// Whatever keeps it from taking deliveries.
+pub fn run(common: &Common) -> anyhow::Result<Ended> {
+    let config = common.load()?.require(&[Need::Kafka, Need::Webhooks])?;
+    runtime()?.block_on(serve(config))?;
+    Ok(Ended::Done)
+}
+
+/// The runtime of every command that needs one.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let terminated = terminated()?;
+    let names: Vec<&str> = config.webhooks.keys().map(|name| name.as_str()).collect();
+    let webhooks = names.join(", ");
+    let bridge = Bridge::start(config).await?;
+    let (listen, health) = (bridge.webhooks_address()?, bridge.health_address()?);
+    tracing::info!(
+        "taking deliveries at http://{listen}/webhooks/{{name}} (webhooks: {webhooks}), health at http://{health}"
+    );
+    bridge.run(terminated).await;
+    Ok(())
+}
+
+/// Resolves at SIGTERM or Ctrl-C; from now on neither ends the process by itself.
+pub(super) fn terminated() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
