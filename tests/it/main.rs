@@ -1,1 +1,6 @@
-fn main() {}
+//! The single integration binary.
+
+mod bodies;
+mod golden;
+mod nothing_missing;
+mod tree;
