@@ -10,6 +10,10 @@
 )]
 mod harness;
 
+mod bodies;
 mod broker;
+mod golden;
+mod nothing_missing;
 mod processes;
 mod road;
+mod tree;
