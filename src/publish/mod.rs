@@ -98,7 +98,9 @@ pub struct State(Arc<Mutex<Option<String>>>);
 
 impl Default for State {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some("not connected to Kafka yet".to_owned()))))
+        Self(Arc::new(Mutex::new(Some(
+            "not connected to Kafka yet".to_owned(),
+        ))))
     }
 }
 
@@ -197,10 +199,11 @@ impl Worker {
     fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.session(&mut pause) {
-                Ended::Stopped => return,
-                ended => self.alarm(&ended),
+            let ended = self.session(&mut pause);
+            if let Ended::Stopped = ended {
+                return;
             }
+            self.alarm(&ended);
             if self.stop.wait(pause) {
                 return;
             }
