@@ -100,6 +100,7 @@ fn no_secret_is_shown_anywhere() {
         sasl.oauthbearer.config = "TOPSECRET"
         ssl_key = "TOPSECRET"
         client.id = "env:UNSET"
+        sasl.username = "env:S"
         [registry]
         url = "http://me:TOPSECRET@host:1/x"
         [atoms]
