@@ -192,7 +192,11 @@ impl<'t> Check<'t> {
         let here = pointer(path);
         let told = |(key, told): (&String, &Tree)| {
             let is_here = *key == here || (here.ends_with('#') && key.starts_with(&here));
-            is_here && *told == Tree::Text(text.raw.clone())
+            let Tree::Text(told) = told else { return false };
+            let behind = text.raw.strip_prefix(told.as_str());
+            let is_query = |rest: &str| rest.starts_with('?') || rest.starts_with("\\u003f");
+            is_here
+                && behind.is_some_and(|rest| rest.is_empty() || (here == "/url" && is_query(rest)))
         };
         !text.is_broken || unmapped.iter().any(told)
     }
