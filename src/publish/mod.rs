@@ -8,6 +8,7 @@
 
 mod batch;
 pub mod client;
+pub mod follow;
 mod poison;
 mod producer;
 mod recover;
@@ -98,7 +99,9 @@ pub struct State(Arc<Mutex<Option<String>>>);
 
 impl Default for State {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some("not connected to Kafka yet".to_owned()))))
+        Self(Arc::new(Mutex::new(Some(
+            "not connected to Kafka yet".to_owned(),
+        ))))
     }
 }
 
