@@ -103,11 +103,20 @@ impl Common {
     ///
     /// As [`Config::load`].
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        let loaded = Config::load(self.config.as_deref(), process_environment())?;
+        let loaded = self.load_quietly()?;
         for warning in &loaded.warnings {
             tracing::warn!("configuration: {warning}");
         }
         Ok(loaded)
+    }
+
+    /// As [`Common::load`], for commands to which the warnings are no concern.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_quietly(&self) -> Result<Loaded, ConfigError> {
+        Config::load(self.config.as_deref(), process_environment())
     }
 }
 
@@ -141,10 +150,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let Some(code) = exit_code(error) else {
         return ExitCode::SUCCESS;
     };
-    let mut text = format!("error: {error}\n");
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("  cause: {cause}\n"));
-    }
+    let mut lines: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // Some libraries repeat their cause's text as their own.
+    lines.dedup();
+    let text = format!("error: {}\n", lines.join("\n  cause: "));
     // Without stderr the exit code is all that can be said.
     let _ = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
     ExitCode::from(code)

@@ -200,10 +200,11 @@ impl Worker {
     fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.session(&mut pause) {
-                Ended::Stopped => return,
-                ended => self.alarm(&ended),
+            let ended = self.session(&mut pause);
+            if let Ended::Stopped = ended {
+                return;
             }
+            self.alarm(&ended);
             if self.stop.wait(pause) {
                 return;
             }
