@@ -7,7 +7,12 @@ pub mod completions;
 pub mod config;
 pub mod journal;
 pub mod output;
+pub mod samples;
+pub mod schemas;
+pub mod send;
 pub mod serve;
+pub mod tail;
+pub mod topics;
 pub mod when;
 
 use std::io;
@@ -57,6 +62,16 @@ pub struct Common {
 pub enum Command {
     /// Run the bridge: take deliveries, keep them, publish them
     Serve,
+    /// Sign and send sample calls, or files, to any URL: a test tool
+    Send(send::Args),
+    /// Follow the topics and print events as they come
+    Tail(tail::Args),
+    /// What the topics should be and are; create what is missing
+    #[command(subcommand)]
+    Topics(topics::Command),
+    /// The schemas of the canonical event
+    #[command(subcommand)]
+    Schemas(schemas::Command),
     /// Look into the journal: what came, and what became of it
     #[command(subcommand)]
     Journal(journal::Command),
@@ -120,6 +135,10 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
     telemetry::init(common.log_format, common.verbose)?;
     match command {
         Command::Serve => serve::run(&common),
+        Command::Send(args) => send::run(&args, &common),
+        Command::Tail(args) => tail::run(&args, &common),
+        Command::Topics(command) => topics::run(&command, &common),
+        Command::Schemas(command) => schemas::run(&command),
         Command::Journal(command) => journal::run(command, &common),
         Command::Config(command) => config::run(command, &common),
         Command::Completions(args) => completions::run(args),
@@ -160,6 +179,14 @@ fn exit_code(error: &anyhow::Error) -> Option<u8> {
 
 const EXAMPLES: &str = "\
 Examples:
+  atoms-kafka-bridge send --dialect all --count 4
+      Four signed sample calls to the receiver on this machine.
+  atoms-kafka-bridge tail -e --call CALL-1778226705739-7e4c17
+      All that is known of a call, then stop; without -e, what comes from now on.
+  atoms-kafka-bridge topics list
+      What the topics should be and are, and what to do about a difference.
+  atoms-kafka-bridge schemas diff
+      Whether schemas/ is what this build publishes.
   atoms-kafka-bridge config show
       The effective configuration, each value with where it came from, secrets redacted.
   atoms-kafka-bridge journal status

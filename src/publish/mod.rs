@@ -8,6 +8,7 @@
 
 mod batch;
 pub mod client;
+pub mod follow;
 mod poison;
 mod producer;
 mod recover;
