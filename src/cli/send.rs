@@ -263,7 +263,10 @@ fn poster(args: &Args, config: &Config, name: &WebhookName) -> anyhow::Result<Po
 }
 
 /// The configured second factor, and what the command line adds or sets otherwise.
-fn headers(webhook: &Webhook, given: &[(HeaderName, HeaderValue)]) -> anyhow::Result<HeaderMap> {
+pub(super) fn headers(
+    webhook: &Webhook,
+    given: &[(HeaderName, HeaderValue)],
+) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     if let Some(factor) = &webhook.header {
         let mut value = HeaderValue::from_bytes(factor.value.expose())
