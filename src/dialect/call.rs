@@ -46,12 +46,14 @@ pub(super) fn read<'d>(
 }
 
 /// Names that say which way a call went, and whether another word in one of them is a channel.
-const WAYS: [(&str, fn(Cow<'_, str>) -> Option<Way<'_>>); 4] = [
+const WAYS: [(&str, ReadWay); 4] = [
     ("callDirection", known_way),
     ("conversationType", open_way),
     ("call_direction", known_way),
     ("direction", known_way),
 ];
+
+type ReadWay = fn(Cow<'_, str>) -> Option<Way<'_>>;
 
 fn known_way(sent: Cow<'_, str>) -> Option<Way<'_>> {
     way(&sent)

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
@@ -23,7 +24,9 @@ pub(super) struct Reader<'d> {
 
 /// The members of one object.
 pub(super) struct Members<'d> {
-    pointer: String,
+    /// The pointer of the object, but for its last token if it is an element: most elements are never pointed at.
+    pointer: Rc<str>,
+    position: Option<usize>,
     members: Vec<Member<'d>>,
     /// What was carried by a field, but not wholly.
     also: Vec<usize>,
@@ -105,8 +108,9 @@ impl<'d> Reader<'d> {
     }
 
     /// An array of this name, and where it stands.
-    pub(super) fn take_array(&mut self, name: &str) -> Option<(String, Value<'d>)> {
+    pub(super) fn take_array(&mut self, name: &str) -> Option<(Rc<str>, Value<'d>)> {
         self.take_container(name, Kind::Array)
+            .map(|(pointer, value)| (pointer.into(), value))
     }
 
     /// An object of this name whose members are looked up before all other places.
@@ -214,16 +218,17 @@ impl<'d> Reader<'d> {
     /// The members of an element of a list; an element that is no object is kept.
     pub(super) fn members(
         &mut self,
-        list: &str,
+        list: &Rc<str>,
         position: usize,
         element: Value<'d>,
     ) -> Option<Members<'d>> {
-        let pointer = format!("{list}/{position}");
         if element.kind() != Kind::Object {
-            self.keep(pointer, element);
+            self.keep(format!("{list}/{position}"), element);
             return None;
         }
-        Some(Members::of(pointer, element))
+        let mut members = Members::of(Rc::clone(list), element);
+        members.position = Some(position);
+        Some(members)
     }
 
     /// An element of a list, if it fits.
@@ -285,7 +290,7 @@ pub(super) struct Place {
 }
 
 impl<'d> Members<'d> {
-    fn of(pointer: String, object: Value<'d>) -> Self {
+    fn of(pointer: impl Into<Rc<str>>, object: Value<'d>) -> Self {
         let member = |(text, key, value)| Member {
             text,
             key,
@@ -294,7 +299,8 @@ impl<'d> Members<'d> {
         };
         let members = object.last_members().into_iter().map(member).collect();
         Self {
-            pointer,
+            pointer: pointer.into(),
+            position: None,
             members,
             also: Vec::new(),
         }
@@ -383,7 +389,10 @@ impl<'d> Members<'d> {
     }
 
     fn pointer_to(&self, at: usize) -> String {
-        let mut pointer = self.pointer.clone();
+        let mut pointer = self.pointer.to_string();
+        if let Some(position) = self.position {
+            push_token(&mut pointer, &position.to_string());
+        }
         if let Some(member) = self.members.get(at) {
             push_token(&mut pointer, &member.text);
         }

@@ -280,7 +280,7 @@ impl<'d> Value<'d> {
             let mut at = 0;
             members.retain(|_| {
                 at += 1;
-                !shadowed.contains_key(&(at - 1))
+                !shadowed.contains(&(at - 1))
             });
         }
         if members.iter().any(is_broken) {
@@ -327,8 +327,8 @@ fn is_broken((_, key, _): &Member<'_>) -> bool {
 }
 
 /// Members whose key stands again further on, by position.
-fn shadowed<'d>(members: &[Member<'d>]) -> HashMap<usize, ()> {
-    let mut shadowed = HashMap::new();
+fn shadowed<'d>(members: &[Member<'d>]) -> HashSet<usize> {
+    let mut shadowed = Vec::new();
     // Two different broken keys look alike once decoded, but are two keys; none is like a key that is whole.
     let name = |member: &Member<'d>| match member {
         (_, key, _) if is_broken(member) => (true, Cow::Borrowed(key.raw())),
@@ -341,18 +341,18 @@ fn shadowed<'d>(members: &[Member<'d>]) -> HashMap<usize, ()> {
                 .skip(at + 1)
                 .any(|other| other.0 == member.0 && name(other) == name(member));
             if again {
-                shadowed.insert(at, ());
+                shadowed.push(at);
             }
         }
     } else {
         let mut last = HashMap::with_capacity(members.len());
         for (at, member) in members.iter().enumerate() {
             if let Some(earlier) = last.insert(name(member), at) {
-                shadowed.insert(earlier, ());
+                shadowed.push(earlier);
             }
         }
     }
-    shadowed
+    shadowed.into_iter().collect()
 }
 
 /// So many members are compared each with each; more go through a map.
@@ -690,8 +690,9 @@ impl Scan<'_> {
                 return Err(Wrong::UnexpectedEnd);
             };
             let run = rest.get(..length).unwrap_or_default();
-            if let Some(control) = run.iter().position(|b| *b < 0x20) {
-                self.at += control;
+            // Without an early end the loop runs on many bytes at once.
+            if run.iter().fold(false, |found, b| found | (*b < 0x20)) {
+                self.at += run.iter().position(|b| *b < 0x20).unwrap_or_default();
                 return Err(Wrong::ControlCharacter);
             }
             self.at += length;
