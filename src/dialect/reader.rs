@@ -101,10 +101,17 @@ impl<'d> Reader<'d> {
         self.places.last_mut()?.take(name, fit)
     }
 
-    /// An object of this name.
+    /// An object of this name that is carried as it is; others that say the same are carried with it.
     pub(super) fn take_object(&mut self, name: &str) -> Option<Value<'d>> {
-        self.take_container(name, Kind::Object)
-            .map(|(_, value)| value)
+        let (_, won) = self.take_container(name, Kind::Object)?;
+        let same: Vec<_> = self
+            .untaken(name)
+            .filter(|(_, other)| won.same_as(*other) && !won.has_broken_text())
+            .collect();
+        for (place, _) in same {
+            self.carry(place);
+        }
+        Some(won)
     }
 
     /// An array of this name, and where it stands.
@@ -133,6 +140,7 @@ impl<'d> Reader<'d> {
         Some(Members::of(pointer, value))
     }
 
+    /// The first one. What becomes of its parts is not known yet, so that of the others only empty ones are carried with it.
     fn take_container(&mut self, name: &str, kind: Kind) -> Option<(String, Value<'d>)> {
         let mut winner: Option<(String, Value<'d>)> = None;
         for place in &mut self.places {
@@ -146,7 +154,9 @@ impl<'d> Reader<'d> {
                     let value = member.value;
                     winner = Some((place.pointer_to(at), value));
                 }
-                Some((_, won)) => member.carried = won.same_as(member.value),
+                Some((_, won)) => {
+                    member.carried = is_empty(*won) && is_empty(member.value);
+                }
             }
         }
         winner
@@ -426,6 +436,10 @@ impl<'d> Members<'d> {
             }
         }
     }
+}
+
+fn is_empty(container: Value<'_>) -> bool {
+    container.elements().next().is_none() && container.members().next().is_none()
 }
 
 /// The escapes of a URL up to its query, however the question mark is spelled.

@@ -222,6 +222,13 @@ impl<'d> Value<'d> {
         true
     }
 
+    /// Whether half a surrogate pair is anywhere in it.
+    pub fn has_broken_text(self) -> bool {
+        let within = self.index as usize..self.node().next as usize;
+        let nodes = self.document.nodes.get(within).unwrap_or_default();
+        nodes.iter().any(|node| node.kind == Kind::BrokenString)
+    }
+
     fn same_text(self, other: Value<'_>) -> bool {
         let broken = [self.kind(), other.kind()].contains(&Kind::BrokenString);
         match (self.text(), other.text()) {
