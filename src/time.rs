@@ -50,10 +50,27 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(moment) => write!(f, "{moment:.3}"),
-            Err(_) => f.write_str("1970-01-01T00:00:00.000Z"),
+        // By hand, since a transcript has hundreds of them and a general formatter takes most of an event's time.
+        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let civil = jiff::tz::Offset::UTC.to_datetime(moment);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (end, width, number) in [
+            (4, 4, i32::from(civil.year())),
+            (7, 2, i32::from(civil.month())),
+            (10, 2, i32::from(civil.day())),
+            (13, 2, i32::from(civil.hour())),
+            (16, 2, i32::from(civil.minute())),
+            (19, 2, i32::from(civil.second())),
+            (23, 3, i32::from(civil.millisecond())),
+        ] {
+            let digits = text.get_mut(end - width..end).unwrap_or_default();
+            let mut rest = number.unsigned_abs();
+            for digit in digits.iter_mut().rev() {
+                *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+                rest /= 10;
+            }
         }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -78,7 +95,8 @@ impl schemars::JsonSchema for Timestamp {
 }
 
 const FIRST_MS: i64 = -62_167_219_200_000;
-const LAST_MS: i64 = 253_402_300_799_999;
+/// A day before the year's end, where [`jiff::Timestamp`] ends too.
+const LAST_MS: i64 = 253_402_207_200_000;
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +114,17 @@ mod tests {
         ] {
             let read = Timestamp::parse(text).map(|t| t.to_string());
             assert_eq!(read.as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_moment_is_written_as_a_general_formatter_would() {
+        for step in 0..10_000 {
+            let unix_ms = FIRST_MS + (LAST_MS - FIRST_MS) / 9_999 * step;
+            let moment = jiff::Timestamp::from_millisecond(unix_ms).unwrap();
+            let text = Timestamp::from_unix_ms(unix_ms).to_string();
+            assert_eq!(text, format!("{moment:.3}"));
+            assert_eq!(Timestamp::parse(&text), Some(Timestamp(unix_ms)));
         }
     }
 

@@ -7,6 +7,7 @@ mod analytics;
 mod call;
 pub mod encoding;
 mod fit;
+mod members;
 mod reader;
 
 use std::borrow::Cow;

@@ -3,37 +3,23 @@
 //! The places are `metadata.callData`, `metadata`, `data` and the root, in that order. What was not carried when the reader
 //! finishes stands in `unmapped` under the JSON Pointer of the topmost value that nobody took.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
 use super::fit::{Fitted, raw};
-use crate::event::json::{Document, Kind, Value, broken_member, push_token};
+use super::members::Members;
+use crate::event::json::{Document, Kind, Value};
 
 /// Reads one body.
 pub(super) struct Reader<'d> {
     /// In order of precedence; the root is the last.
     places: Vec<Members<'d>>,
     kept: BTreeMap<String, Box<RawValue>>,
-    broken: Vec<(String, String)>,
+    pub(super) broken: Vec<(String, String)>,
     has_metadata: bool,
     has_call_data: bool,
-}
-
-/// The members of one object.
-pub(super) struct Members<'d> {
-    pointer: String,
-    members: Vec<Member<'d>>,
-    /// What was carried by a field, but not wholly.
-    also: Vec<usize>,
-}
-
-struct Member<'d> {
-    text: Cow<'d, str>,
-    key: Value<'d>,
-    value: Value<'d>,
-    carried: bool,
 }
 
 impl<'d> Reader<'d> {
@@ -98,15 +84,23 @@ impl<'d> Reader<'d> {
         self.places.last_mut()?.take(name, fit)
     }
 
-    /// An object of this name.
+    /// An object of this name that is carried as it is; others that say the same are carried with it.
     pub(super) fn take_object(&mut self, name: &str) -> Option<Value<'d>> {
-        self.take_container(name, Kind::Object)
-            .map(|(_, value)| value)
+        let (_, won) = self.take_container(name, Kind::Object)?;
+        let same: Vec<_> = self
+            .untaken(name)
+            .filter(|(_, other)| won.same_as(*other) && !won.has_broken_text())
+            .collect();
+        for (place, _) in same {
+            self.carry(place);
+        }
+        Some(won)
     }
 
     /// An array of this name, and where it stands.
-    pub(super) fn take_array(&mut self, name: &str) -> Option<(String, Value<'d>)> {
+    pub(super) fn take_array(&mut self, name: &str) -> Option<(Rc<str>, Value<'d>)> {
         self.take_container(name, Kind::Array)
+            .map(|(pointer, value)| (pointer.into(), value))
     }
 
     /// An object of this name whose members are looked up before all other places.
@@ -129,6 +123,7 @@ impl<'d> Reader<'d> {
         Some(Members::of(pointer, value))
     }
 
+    /// The first one. What becomes of its parts is not known yet, so that of the others only empty ones are carried with it.
     fn take_container(&mut self, name: &str, kind: Kind) -> Option<(String, Value<'d>)> {
         let mut winner: Option<(String, Value<'d>)> = None;
         for place in &mut self.places {
@@ -142,7 +137,9 @@ impl<'d> Reader<'d> {
                     let value = member.value;
                     winner = Some((place.pointer_to(at), value));
                 }
-                Some((_, won)) => member.carried = won.same_as(member.value),
+                Some((_, won)) => {
+                    member.carried = is_empty(*won) && is_empty(member.value);
+                }
             }
         }
         winner
@@ -214,16 +211,17 @@ impl<'d> Reader<'d> {
     /// The members of an element of a list; an element that is no object is kept.
     pub(super) fn members(
         &mut self,
-        list: &str,
+        list: &Rc<str>,
         position: usize,
         element: Value<'d>,
     ) -> Option<Members<'d>> {
-        let pointer = format!("{list}/{position}");
         if element.kind() != Kind::Object {
-            self.keep(pointer, element);
+            self.keep(format!("{list}/{position}"), element);
             return None;
         }
-        Some(Members::of(pointer, element))
+        let mut members = Members::of(Rc::clone(list), element);
+        members.position = Some(position);
+        Some(members)
     }
 
     /// An element of a list, if it fits.
@@ -250,7 +248,7 @@ impl<'d> Reader<'d> {
     }
 
     /// Keeps what a member with a broken key held, unless another member already has that pointer.
-    fn keep_unless_taken(&mut self, pointer: String, value: Value<'d>) {
+    pub(super) fn keep_unless_taken(&mut self, pointer: String, value: Value<'d>) {
         if !self.kept.contains_key(&pointer) {
             self.keep(pointer, value);
         }
@@ -284,146 +282,6 @@ pub(super) struct Place {
     at: usize,
 }
 
-impl<'d> Members<'d> {
-    fn of(pointer: String, object: Value<'d>) -> Self {
-        let member = |(text, key, value)| Member {
-            text,
-            key,
-            value,
-            carried: false,
-        };
-        let members = object.last_members().into_iter().map(member).collect();
-        Self {
-            pointer,
-            members,
-            also: Vec::new(),
-        }
-    }
-
-    /// A member, if it fits.
-    pub(super) fn take<T: PartialEq>(
-        &mut self,
-        name: &str,
-        fit: impl Fn(Value<'d>) -> Option<Fitted<T>>,
-    ) -> Option<T> {
-        let mut winner = None;
-        self.take_agreeing(name, &fit, &mut winner);
-        winner
-    }
-
-    /// The first of several names that fits.
-    pub(super) fn take_any<T: PartialEq>(
-        &mut self,
-        names: &[&str],
-        fit: impl Fn(Value<'d>) -> Option<Fitted<T>>,
-    ) -> Option<T> {
-        let mut winner = None;
-        for name in names {
-            self.take_agreeing(name, &fit, &mut winner);
-        }
-        winner
-    }
-
-    /// Every member that fits, by its key.
-    pub(super) fn take_all<T>(
-        &mut self,
-        fit: impl Fn(Value<'d>) -> Option<Fitted<T>>,
-    ) -> impl Iterator<Item = (Cow<'d, str>, T)> {
-        self.members.iter_mut().filter_map(move |member| {
-            let fitted = fit(member.value)?;
-            member.carried = true;
-            Some((member.text.clone(), fitted.value))
-        })
-    }
-
-    fn take_agreeing<T: PartialEq>(
-        &mut self,
-        name: &str,
-        fit: &impl Fn(Value<'d>) -> Option<Fitted<T>>,
-        winner: &mut Option<T>,
-    ) {
-        let Some(at) = self.find(name) else { return };
-        let Some(member) = self.members.get(at).filter(|member| !member.carried) else {
-            return;
-        };
-        let Some(fitted) = fit(member.value) else {
-            return;
-        };
-        if winner.as_ref().is_none_or(|won| *won == fitted.value) {
-            self.carry(at, fitted.whole);
-            winner.get_or_insert(fitted.value);
-        }
-    }
-
-    fn carry(&mut self, at: usize, whole: bool) {
-        if let Some(member) = self.members.get_mut(at) {
-            member.carried = true;
-            if !whole {
-                self.also.push(at);
-            }
-        }
-    }
-
-    /// The members of an object in this one, which is then carried by what becomes of them.
-    fn descend(&mut self, name: &str) -> Option<Self> {
-        let at = self.find(name)?;
-        let pointer = self.pointer_to(at);
-        let member = self
-            .members
-            .get_mut(at)
-            .filter(|member| member.value.kind() == Kind::Object)?;
-        let inner = Self::of(pointer, member.value);
-        // An empty object has nothing that could stand for it, but for `callData`, which `call` stands for.
-        member.carried = !inner.members.is_empty() || name == "callData";
-        Some(inner)
-    }
-
-    fn find(&self, name: &str) -> Option<usize> {
-        self.members.iter().position(|member| member.text == name)
-    }
-
-    fn pointer_to(&self, at: usize) -> String {
-        let mut pointer = self.pointer.clone();
-        if let Some(member) = self.members.get(at) {
-            push_token(&mut pointer, &member.text);
-        }
-        pointer
-    }
-
-    /// Keeps what nobody took.
-    pub(super) fn finish(self, reader: &mut Reader<'d>) {
-        for (at, member) in self.members.iter().enumerate() {
-            let pointer = || self.pointer_to(at);
-            let broken_key = member.key.kind() == Kind::BrokenString;
-            if broken_key {
-                let told = broken_member(&pointer(), member.key, member.value);
-                reader.broken.push(told);
-            }
-            if !member.carried && broken_key {
-                reader.keep_unless_taken(pointer(), member.value);
-            } else if !member.carried {
-                reader.keep(pointer(), member.value);
-            } else if member.value.kind() == Kind::BrokenString {
-                let pointer = pointer();
-                let escapes = member.value.inner();
-                let told = if pointer == "/url" {
-                    without_query(escapes)
-                } else {
-                    escapes
-                };
-                reader.broken.push((pointer, told.to_owned()));
-            } else if self.also.contains(&at) {
-                reader.keep(pointer(), member.value);
-            }
-        }
-    }
-}
-
-/// The escapes of a URL up to its query, however the question mark is spelled.
-fn without_query(escapes: &str) -> &str {
-    let query = ["?", r"\u003f", r"\u003F"]
-        .into_iter()
-        .filter_map(|mark| escapes.find(mark))
-        .min();
-    query.and_then(|at| escapes.get(..at)).unwrap_or(escapes)
+fn is_empty(container: Value<'_>) -> bool {
+    container.elements().next().is_none() && container.members().next().is_none()
 }

@@ -235,6 +235,10 @@ fn of_names_that_disagree_the_loser_is_kept() {
             json!(null),
         ),
         (
+            r#""metrics":{"a":[1]},"data":{"metrics":{"a":[1]}}"#,
+            json!({"/data/metrics/a": [1], "/metrics": {"a": [1]}}),
+        ),
+        (
             r#""variables":{"a":1.0},"data":{"variables":{"a":1}}"#,
             json!({"/variables": {"a": 1.0}}),
         ),

@@ -1,6 +1,12 @@
 //! Random bodies in every dialect, as raw JSON text: known names in their own and in wrong places, with fitting and wrong
 //! values, among fields that nobody knows. Every text and number in a body is unique, so that a lost one cannot hide.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop where it stands"
+)]
+
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -4,6 +4,11 @@
 //! `event.json` or, for what cannot be an event, `unreadable.json`. `UPDATE_GOLDEN=1` writes the second from the first;
 //! read it against the design before you commit it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it stands"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

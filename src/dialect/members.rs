@@ -1,0 +1,173 @@
+//! The members of one object: which of them a field carries, and what becomes of the others.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::fit::Fitted;
+use super::reader::Reader;
+use crate::event::json::{Kind, Value, broken_member, push_token};
+
+/// The members of one object.
+pub(super) struct Members<'d> {
+    /// The pointer of the object, but for its last token if it is an element: most elements are never pointed at.
+    pointer: Rc<str>,
+    pub(super) position: Option<usize>,
+    pub(super) members: Vec<Member<'d>>,
+    /// What was carried by a field, but not wholly.
+    also: Vec<usize>,
+}
+
+pub(super) struct Member<'d> {
+    pub(super) text: Cow<'d, str>,
+    pub(super) key: Value<'d>,
+    pub(super) value: Value<'d>,
+    pub(super) carried: bool,
+}
+
+impl<'d> Members<'d> {
+    pub(super) fn of(pointer: impl Into<Rc<str>>, object: Value<'d>) -> Self {
+        let member = |(text, key, value)| Member {
+            text,
+            key,
+            value,
+            carried: false,
+        };
+        let members = object.last_members().into_iter().map(member).collect();
+        Self {
+            pointer: pointer.into(),
+            position: None,
+            members,
+            also: Vec::new(),
+        }
+    }
+
+    /// A member, if it fits.
+    pub(super) fn take<T: PartialEq>(
+        &mut self,
+        name: &str,
+        fit: impl Fn(Value<'d>) -> Option<Fitted<T>>,
+    ) -> Option<T> {
+        let mut winner = None;
+        self.take_agreeing(name, &fit, &mut winner);
+        winner
+    }
+
+    /// The first of several names that fits.
+    pub(super) fn take_any<T: PartialEq>(
+        &mut self,
+        names: &[&str],
+        fit: impl Fn(Value<'d>) -> Option<Fitted<T>>,
+    ) -> Option<T> {
+        let mut winner = None;
+        for name in names {
+            self.take_agreeing(name, &fit, &mut winner);
+        }
+        winner
+    }
+
+    /// Every member that fits, by its key.
+    pub(super) fn take_all<T>(
+        &mut self,
+        fit: impl Fn(Value<'d>) -> Option<Fitted<T>>,
+    ) -> impl Iterator<Item = (Cow<'d, str>, T)> {
+        self.members.iter_mut().filter_map(move |member| {
+            let fitted = fit(member.value)?;
+            member.carried = true;
+            Some((member.text.clone(), fitted.value))
+        })
+    }
+
+    pub(super) fn take_agreeing<T: PartialEq>(
+        &mut self,
+        name: &str,
+        fit: &impl Fn(Value<'d>) -> Option<Fitted<T>>,
+        winner: &mut Option<T>,
+    ) {
+        let Some(at) = self.find(name) else { return };
+        let Some(member) = self.members.get(at).filter(|member| !member.carried) else {
+            return;
+        };
+        let Some(fitted) = fit(member.value) else {
+            return;
+        };
+        if winner.as_ref().is_none_or(|won| *won == fitted.value) {
+            self.carry(at, fitted.whole);
+            winner.get_or_insert(fitted.value);
+        }
+    }
+
+    pub(super) fn carry(&mut self, at: usize, whole: bool) {
+        if let Some(member) = self.members.get_mut(at) {
+            member.carried = true;
+            if !whole {
+                self.also.push(at);
+            }
+        }
+    }
+
+    /// The members of an object in this one, which is then carried by what becomes of them.
+    pub(super) fn descend(&mut self, name: &str) -> Option<Self> {
+        let at = self.find(name)?;
+        let pointer = self.pointer_to(at);
+        let member = self
+            .members
+            .get_mut(at)
+            .filter(|member| member.value.kind() == Kind::Object)?;
+        let inner = Self::of(pointer, member.value);
+        // An empty object has nothing that could stand for it, but for `callData`, which `call` stands for.
+        member.carried = !inner.members.is_empty() || name == "callData";
+        Some(inner)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|member| member.text == name)
+    }
+
+    pub(super) fn pointer_to(&self, at: usize) -> String {
+        let mut pointer = self.pointer.to_string();
+        if let Some(position) = self.position {
+            push_token(&mut pointer, &position.to_string());
+        }
+        if let Some(member) = self.members.get(at) {
+            push_token(&mut pointer, &member.text);
+        }
+        pointer
+    }
+
+    /// Keeps what nobody took.
+    pub(super) fn finish(self, reader: &mut Reader<'d>) {
+        for (at, member) in self.members.iter().enumerate() {
+            let pointer = || self.pointer_to(at);
+            let broken_key = member.key.kind() == Kind::BrokenString;
+            if broken_key {
+                let told = broken_member(&pointer(), member.key, member.value);
+                reader.broken.push(told);
+            }
+            if !member.carried && broken_key {
+                reader.keep_unless_taken(pointer(), member.value);
+            } else if !member.carried {
+                reader.keep(pointer(), member.value);
+            } else if member.value.kind() == Kind::BrokenString {
+                let pointer = pointer();
+                let escapes = member.value.inner();
+                let told = if pointer == "/url" {
+                    without_query(escapes)
+                } else {
+                    escapes
+                };
+                reader.broken.push((pointer, told.to_owned()));
+            } else if self.also.contains(&at) {
+                reader.keep(pointer(), member.value);
+            }
+        }
+    }
+}
+
+/// The escapes of a URL up to its query, however the question mark is spelled.
+fn without_query(escapes: &str) -> &str {
+    let query = ["?", r"\u003f", r"\u003F"]
+        .into_iter()
+        .filter_map(|mark| escapes.find(mark))
+        .min();
+    query.and_then(|at| escapes.get(..at)).unwrap_or(escapes)
+}

@@ -1,0 +1,331 @@
+//! Reads JSON in one pass into a flat list of nodes that point into the text, so that whatever was sent can be passed on
+//! digit for digit.
+//!
+//! Why not a general parser: what a signed delivery holds must never make it unreadable. Nesting is unbounded (nothing
+//! here recurses), a broken half of a surrogate pair becomes U+FFFD and is told, of repeated keys the last one wins,
+//! and numbers stay text. Everything else is RFC 8259, strictly; errors name a place and never quote the text.
+
+mod escape;
+mod scan;
+mod write;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use self::escape::unescape;
+pub use self::scan::{ParseError, Wrong};
+use self::scan::{Scan, error_at};
+use self::write::Writer;
+pub use self::write::{broken_member, push_token};
+
+/// A parsed text: nodes in the order in which they stand.
+#[derive(Debug)]
+pub struct Document<'a> {
+    text: &'a str,
+    nodes: Vec<Node>,
+}
+
+/// One value in a [`Document`].
+#[derive(Debug, Clone, Copy)]
+pub struct Value<'d> {
+    document: &'d Document<'d>,
+    index: u32,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Boolean,
+    /// A number, as text.
+    Number,
+    /// A string without escapes.
+    PlainString,
+    /// A string with escapes.
+    EscapedString,
+    /// A string with half a surrogate pair in it.
+    BrokenString,
+    /// `[…]`
+    Array,
+    /// `{…}`
+    Object,
+}
+
+impl Kind {
+    /// Whether it is a string of any sort.
+    pub fn is_string(self) -> bool {
+        matches!(
+            self,
+            Self::PlainString | Self::EscapedString | Self::BrokenString
+        )
+    }
+}
+
+impl<'a> Document<'a> {
+    /// Reads a whole body; a byte order mark before it is passed over.
+    ///
+    /// # Errors
+    ///
+    /// The first place that is not JSON.
+    pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let text = std::str::from_utf8(body)
+            .map_err(|e| error_at(body, e.valid_up_to(), Wrong::NotUtf8))?;
+        if u32::try_from(body.len()).is_err() {
+            return Err(ParseError {
+                what: Wrong::TooLarge,
+                line: 1,
+                column: 1,
+            });
+        }
+        let mut scan = Scan {
+            bytes: body,
+            at: 0,
+            nodes: Vec::with_capacity(body.len() / 24 + 8),
+        };
+        match scan.document() {
+            Ok(()) => Ok(Self {
+                text,
+                nodes: scan.nodes,
+            }),
+            Err(what) => Err(error_at(body, scan.at, what)),
+        }
+    }
+
+    /// The outermost value.
+    pub fn root(&self) -> Value<'_> {
+        Value {
+            document: self,
+            index: 0,
+        }
+    }
+}
+
+/// The text of the top-level member `id` of a JSON object, if it is a string of 1 to 128 printable ASCII characters.
+pub fn peek_id(body: &[u8]) -> Option<String> {
+    let document = Document::parse(body).ok()?;
+    let (_, id) = document
+        .root()
+        .members()
+        .filter(|(key, _)| key.text().is_some_and(|k| k == "id"))
+        .last()?;
+    let id = id.text()?;
+    let printable = (1..=128).contains(&id.len()) && id.bytes().all(|b| (0x20..0x7f).contains(&b));
+    printable.then(|| id.into_owned())
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    kind: Kind,
+    start: u32,
+    end: u32,
+    /// The node behind this one and all that is in it.
+    next: u32,
+}
+
+impl<'d> Value<'d> {
+    /// What it is.
+    pub fn kind(self) -> Kind {
+        self.node().kind
+    }
+
+    /// It as it stands in the text; of a string, with its quotes.
+    pub fn raw(self) -> &'d str {
+        let node = self.node();
+        self.document
+            .text
+            .get(node.start as usize..node.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// The text of a string, with broken halves of surrogate pairs as U+FFFD.
+    pub fn text(self) -> Option<Cow<'d, str>> {
+        match self.kind() {
+            Kind::PlainString => Some(Cow::Borrowed(self.inner())),
+            Kind::EscapedString | Kind::BrokenString => Some(Cow::Owned(unescape(self.inner()))),
+            Kind::Null | Kind::Boolean | Kind::Number | Kind::Array | Kind::Object => None,
+        }
+    }
+
+    /// What stands between the first and the last byte of it: of a string, its raw escapes.
+    pub fn inner(self) -> &'d str {
+        let raw = self.raw();
+        raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// The elements of an array; of anything else, none.
+    pub fn elements(self) -> impl Iterator<Item = Value<'d>> {
+        let node = self.node();
+        let mut at = if node.kind == Kind::Array {
+            self.index + 1
+        } else {
+            node.next
+        };
+        std::iter::from_fn(move || {
+            let value = (at < node.next).then_some(Value {
+                document: self.document,
+                index: at,
+            })?;
+            at = value.node().next;
+            Some(value)
+        })
+    }
+
+    /// The members of an object, key and value, repeated keys too; of anything else, none.
+    pub fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+        let node = self.node();
+        let mut at = if node.kind == Kind::Object {
+            self.index + 1
+        } else {
+            node.next
+        };
+        std::iter::from_fn(move || {
+            let key = (at < node.next).then_some(Value {
+                document: self.document,
+                index: at,
+            })?;
+            let value = Value {
+                document: self.document,
+                index: at + 1,
+            };
+            at = value.node().next;
+            Some((key, value))
+        })
+    }
+
+    /// Whether both say the same: members in any order, numbers digit for digit, broken strings escape for escape.
+    pub fn same_as(self, other: Value<'_>) -> bool {
+        let mut pairs = vec![(self, other)];
+        while let Some((one, other)) = pairs.pop() {
+            let same = match (one.kind(), other.kind()) {
+                (Kind::Array, Kind::Array) => {
+                    pairs.extend(one.elements().zip(other.elements()));
+                    one.elements().count() == other.elements().count()
+                }
+                (Kind::Object, Kind::Object) => {
+                    let (mut ours, mut theirs) = (one.last_members(), other.last_members());
+                    ours.sort_by(|a, b| a.0.cmp(&b.0));
+                    theirs.sort_by(|a, b| a.0.cmp(&b.0));
+                    let keys = ours.iter().zip(&theirs).all(|(a, b)| a.1.same_text(b.1));
+                    let same = ours.len() == theirs.len() && keys;
+                    pairs.extend(ours.iter().zip(&theirs).map(|(a, b)| (a.2, b.2)));
+                    same
+                }
+                _ => one.same_text(other),
+            };
+            if !same {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether half a surrogate pair is anywhere in it.
+    pub fn has_broken_text(self) -> bool {
+        let within = self.index as usize..self.node().next as usize;
+        let nodes = self.document.nodes.get(within).unwrap_or_default();
+        nodes.iter().any(|node| node.kind == Kind::BrokenString)
+    }
+
+    fn same_text(self, other: Value<'_>) -> bool {
+        let broken = [self.kind(), other.kind()].contains(&Kind::BrokenString);
+        match (self.text(), other.text()) {
+            (Some(one), Some(other)) if !broken => one == other,
+            _ => self.raw() == other.raw(),
+        }
+    }
+
+    /// The members of an object as a reader sees them: of repeated keys only the last, and broken keys behind the others
+    /// (they look like what they are not).
+    pub fn last_members(self) -> Vec<Member<'d>> {
+        let mut members: Vec<_> = self
+            .members()
+            .map(|(key, value)| (key.text().unwrap_or_default(), key, value))
+            .collect();
+        let shadowed = shadowed(&members);
+        if !shadowed.is_empty() {
+            let mut at = 0;
+            members.retain(|_| {
+                at += 1;
+                !shadowed.contains(&(at - 1))
+            });
+        }
+        if members.iter().any(is_broken) {
+            members.sort_by(|a, b| match (is_broken(a), is_broken(b)) {
+                (true, true) => a.1.raw().cmp(b.1.raw()),
+                (one, other) => one.cmp(&other),
+            });
+        }
+        members
+    }
+
+    /// Writes it without white space and repeated keys; each string with half a surrogate pair in it is reported by
+    /// its JSON Pointer (`#` behind it: the key itself) and its raw escapes.
+    pub fn write(self, pointer: &str, out: &mut String, broken: &mut Vec<(String, String)>) {
+        let mut writer = Writer {
+            out,
+            broken,
+            base: pointer,
+            open: Vec::new(),
+        };
+        writer.write(self);
+    }
+
+    fn node(self) -> Node {
+        const NONE: Node = Node {
+            kind: Kind::Null,
+            start: 0,
+            end: 0,
+            next: u32::MAX,
+        };
+        self.document
+            .nodes
+            .get(self.index as usize)
+            .copied()
+            .unwrap_or(NONE)
+    }
+}
+
+/// A member: its key decoded, its key as it stands, and its value.
+pub type Member<'d> = (Cow<'d, str>, Value<'d>, Value<'d>);
+
+fn is_broken((_, key, _): &Member<'_>) -> bool {
+    key.kind() == Kind::BrokenString
+}
+
+/// Members whose key stands again further on, by position.
+fn shadowed<'d>(members: &[Member<'d>]) -> HashSet<usize> {
+    let mut shadowed = Vec::new();
+    // Two different broken keys look alike once decoded, but are two keys; none is like a key that is whole.
+    let name = |member: &Member<'d>| match member {
+        (_, key, _) if is_broken(member) => (true, Cow::Borrowed(key.raw())),
+        (text, _, _) => (false, text.clone()),
+    };
+    if members.len() <= FEW {
+        for (at, member) in members.iter().enumerate() {
+            let again = members
+                .iter()
+                .skip(at + 1)
+                .any(|other| other.0 == member.0 && name(other) == name(member));
+            if again {
+                shadowed.push(at);
+            }
+        }
+    } else {
+        let mut last = HashMap::with_capacity(members.len());
+        for (at, member) in members.iter().enumerate() {
+            if let Some(earlier) = last.insert(name(member), at) {
+                shadowed.push(earlier);
+            }
+        }
+    }
+    shadowed.into_iter().collect()
+}
+
+/// So many members are compared each with each; more go through a map.
+const FEW: usize = 24;
+
+#[cfg(test)]
+mod tests;
