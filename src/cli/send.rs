@@ -4,7 +4,6 @@
 //! the platform does neither. A delivery counts as taken by the platform's own rule: any 2xx within 30 s.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -75,27 +74,18 @@ pub enum DialectArg {
     All,
 }
 
-/// Signs bodies and posts them to one URL.
+/// A URL, and what a delivery to it is signed and accompanied with.
 #[derive(Debug, Clone)]
-pub struct Poster {
+pub struct Target {
     client: Client,
     url: Url,
     secret: Secret,
     headers: HeaderMap,
 }
 
-/// What came of one delivery.
-#[derive(Debug)]
-pub struct Answer {
-    /// What the receiver answered, or why there is no answer.
-    pub outcome: Result<Said, reqwest::Error>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// A receiver's answer.
+/// What a receiver answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The bridge's own word: `stored`, `duplicate`, or the title of a problem; empty when it says none.
@@ -104,13 +94,15 @@ pub struct Said {
     pub id: Option<String>,
 }
 
-impl Poster {
-    /// Makes a client of its own for a URL.
+impl Target {
+    /// Signs with the first secret of `webhook` and adds its second factor; a URL without a path gets the webhook's.
     ///
     /// # Errors
     ///
-    /// No TLS, or no client can be had.
-    pub fn new(url: Url, secret: Secret, headers: HeaderMap) -> Result<Self, reqwest::Error> {
+    /// The URL is none, the webhook has no secret, or no HTTP client can be had.
+    pub fn new(url: impl AsRef<str>, webhook: &Webhook) -> anyhow::Result<Self> {
+        let url = complete(url.as_ref(), &webhook.name)?;
+        let secret = webhook.secrets.first();
         let mut client = Client::builder()
             .redirect(redirect::Policy::none())
             .timeout(TIMEOUT)
@@ -120,47 +112,59 @@ impl Poster {
             client = client.no_proxy();
         }
         Ok(Self {
-            client: client.build()?,
+            client: client.build().context("cannot make an HTTP client")?,
             url,
-            secret,
-            headers,
+            secret: secret.context("the webhook has no secret")?.clone(),
+            headers: second_factor(webhook)?,
         })
     }
 
-    /// Signs a body and posts it.
-    pub async fn post(&self, body: Vec<u8>) -> Answer {
-        let begun = Instant::now();
-        let signature = signature(&self.secret, &body);
-        let request = self
-            .client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header("x-signature", signature)
-            .headers(self.headers.clone())
-            .body(body);
-        let outcome = match request.send().await {
-            Ok(response) => {
-                let status = response.status().as_u16();
-                response.bytes().await.map(|body| Said::read(status, &body))
-            }
-            Err(error) => Err(error),
-        };
-        Answer {
-            outcome: outcome.map_err(reqwest::Error::without_url),
-            took: begun.elapsed(),
+    /// Adds headers; one of the same name as the second factor takes its place.
+    #[must_use]
+    pub fn with_headers(mut self, given: &[(HeaderName, HeaderValue)]) -> Self {
+        for (name, _) in given {
+            self.headers.remove(name);
         }
+        for (name, value) in given {
+            self.headers.append(name, value.clone());
+        }
+        self
     }
+}
+
+fn second_factor(webhook: &Webhook) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if let Some(factor) = &webhook.header {
+        let mut value = HeaderValue::from_bytes(factor.value.expose())
+            .with_context(|| format!("the value of header {} cannot be sent", factor.name))?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::from_bytes(factor.name.as_bytes())?, value);
+    }
+    Ok(headers)
+}
+
+/// Signs a body and posts it.
+///
+/// # Errors
+///
+/// There is no whole answer in 30 s. The error does not name the URL, in which owners put secrets.
+pub async fn post(target: &Target, body: Vec<u8>) -> Result<Answer, reqwest::Error> {
+    let request = target
+        .client
+        .post(target.url.clone())
+        .header(CONTENT_TYPE, "application/json")
+        .header("x-signature", signature(&target.secret, &body))
+        .headers(target.headers.clone())
+        .body(body);
+    let answer = async {
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok(Answer::read(status, &response.bytes().await?))
+    };
+    answer.await.map_err(reqwest::Error::without_url)
 }
 
 impl Answer {
-    /// Whether the sender's platform would call it delivered.
-    pub fn is_taken(&self) -> bool {
-        let said = self.outcome.as_ref();
-        said.is_ok_and(|said| (200..300).contains(&said.status))
-    }
-}
-
-impl Said {
     fn read(status: u16, body: &[u8]) -> Self {
         let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |name: &str| Some(body.get(name)?.as_str()?.to_owned());
@@ -170,14 +174,10 @@ impl Said {
             id: text("id"),
         }
     }
-}
 
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.outcome {
-            Ok(said) => write!(f, "{} {}", said.status, printable(&said.word)),
-            Err(error) => write!(f, "no answer: {}", printable(&innermost(error))),
-        }
+    /// Whether the sender's platform would call it delivered.
+    pub fn is_taken(&self) -> bool {
+        (200..300).contains(&self.status)
     }
 }
 
@@ -211,14 +211,14 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
         ))
     })?;
     let config = load(args, common, &name)?;
-    let poster = poster(args, &config, &name)?;
+    let target = target(args, &config, &name)?;
     let calls = Calls::of(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let mut report = Report::new(Output::stdout(), args.json);
-    runtime.block_on(deliver(poster, calls, args.concurrency, |line| {
+    runtime.block_on(deliver(target, calls, args.concurrency, |line| {
         report.line(&line)
     }))?;
     report.finish()
@@ -245,58 +245,27 @@ fn load(args: &Args, common: &Common, name: &WebhookName) -> anyhow::Result<Conf
         .with_context(|| format!("cannot use --secret (read as {variable})"))
 }
 
-fn poster(args: &Args, config: &Config, name: &WebhookName) -> anyhow::Result<Poster> {
-    let url = match &args.url {
-        Some(url) => target(url, name)?,
-        None => receiver(config.listen.webhooks, name)?,
+fn target(args: &Args, config: &Config, name: &WebhookName) -> anyhow::Result<Target> {
+    let webhook = config.webhooks.get(name).context("no such webhook")?;
+    let target = match &args.url {
+        Some(url) => Target::new(url, webhook),
+        None => Target::new(receiver(config.listen.webhooks), webhook),
     };
-    let webhook = config
-        .webhooks
-        .get(name)
-        .context("the webhook is configured")?;
-    let secret = webhook
-        .secrets
-        .first()
-        .context("the webhook has a secret")?;
-    let headers = headers(webhook, &args.header)?;
-    Poster::new(url, secret.clone(), headers).context("cannot make an HTTP client")
+    Ok(target?.with_headers(&args.header))
 }
 
-/// The configured second factor, and what the command line adds or sets otherwise.
-fn headers(webhook: &Webhook, given: &[(HeaderName, HeaderValue)]) -> anyhow::Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    if let Some(factor) = &webhook.header {
-        let mut value = HeaderValue::from_bytes(factor.value.expose())
-            .with_context(|| format!("the value of header {} cannot be sent", factor.name))?;
-        value.set_sensitive(true);
-        headers.insert(HeaderName::from_bytes(factor.name.as_bytes())?, value);
-    }
-    for (name, _) in given {
-        headers.remove(name);
-    }
-    for (name, value) in given {
-        headers.append(name, value.clone());
-    }
-    Ok(headers)
-}
-
-/// The receiver of `serve` on this machine.
-///
-/// # Errors
-///
-/// Never, for an address that was bound.
-pub fn receiver(listen: SocketAddr, name: &WebhookName) -> anyhow::Result<Url> {
+/// How the receiver that listens there is reached from this machine.
+fn receiver(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    let address = SocketAddr::new(ip, listen.port());
-    target(&address.to_string(), name)
+    SocketAddr::new(ip, listen.port()).to_string()
 }
 
 /// Completes a URL: http where no scheme is given, the webhook's path where there is none.
-fn target(text: &str, name: &WebhookName) -> anyhow::Result<Url> {
+fn complete(text: &str, name: &WebhookName) -> anyhow::Result<Url> {
     let wrong = || {
         UsageError(format!(
             "{}: write a URL such as https://bridge.example.com or http://127.0.0.1:8080/webhooks/default",
@@ -421,7 +390,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Posts call by call, `lanes` of them at a time, and hands each answer to `tell`.
 async fn deliver(
-    poster: Poster,
+    target: Target,
     calls: Calls,
     lanes: u16,
     mut tell: impl FnMut(Line) -> Result<(), OutputError>,
@@ -429,7 +398,7 @@ async fn deliver(
     let calls = Arc::new(std::sync::Mutex::new(calls));
     let (lines, mut told) = mpsc::channel(usize::from(lanes));
     for _ in 0..lanes {
-        let (poster, calls, lines) = (poster.clone(), Arc::clone(&calls), lines.clone());
+        let (target, calls, lines) = (target.clone(), Arc::clone(&calls), lines.clone());
         tokio::spawn(async move {
             loop {
                 let next = calls
@@ -439,9 +408,11 @@ async fn deliver(
                 let Some(bodies) = next else { return };
                 for body in bodies {
                     let what = What::of(&body);
-                    let answer = poster.post(body.bytes).await;
+                    let begun = Instant::now();
+                    let answer = post(&target, body.bytes).await;
+                    let took = begun.elapsed();
                     // Nobody listens any more: stdout was closed.
-                    if lines.send(Line { what, answer }).await.is_err() {
+                    if lines.send(Line { what, answer, took }).await.is_err() {
                         return;
                     }
                 }
@@ -490,9 +461,20 @@ impl What {
     }
 }
 
+/// What came of one delivery.
 struct Line {
     what: What,
-    answer: Answer,
+    answer: Result<Answer, reqwest::Error>,
+    took: Duration,
+}
+
+impl Line {
+    fn outcome(&self) -> String {
+        match &self.answer {
+            Ok(answer) => format!("{} {}", answer.status, printable(&answer.word)),
+            Err(error) => format!("no answer: {}", printable(&innermost(error))),
+        }
+    }
 }
 
 /// Prints answers as they come, and counts them.
@@ -532,29 +514,30 @@ impl<W: Write> Report<W> {
     }
 
     fn line(&mut self, line: &Line) -> Result<(), OutputError> {
-        let Line { what, answer } = line;
-        self.all_taken &= answer.is_taken();
-        self.took.push(answer.took);
-        *self.outcomes.entry(answer.to_string()).or_default() += 1;
+        let Line { what, answer, took } = line;
+        let outcome = line.outcome();
+        self.all_taken &= answer.as_ref().is_ok_and(Answer::is_taken);
+        self.took.push(*took);
+        *self.outcomes.entry(outcome.clone()).or_default() += 1;
         if self.json {
-            let said = answer.outcome.as_ref().ok();
+            let said = answer.as_ref().ok();
             return self.output.json(&JsonLine {
                 status: said.map(|said| said.status),
                 answer: said.map(|said| said.word.as_str()),
                 id: said.and_then(|said| said.id.as_deref()),
-                error: answer.outcome.as_ref().err().map(innermost),
+                error: answer.as_ref().err().map(innermost),
                 what,
-                ms: answer.took.as_millis(),
+                ms: took.as_millis(),
             });
         }
         let or_dash = |text: Option<&str>| printable(text.unwrap_or("-")).into_owned();
         self.output.line(&format!(
             "{:<14}  {:<9}  {:<19}  {:<25}  {:>5} ms",
-            answer.to_string(),
+            outcome,
             or_dash(what.dialect),
             or_dash(what.event.as_deref()),
             or_dash(what.call_id.as_deref()),
-            answer.took.as_millis(),
+            took.as_millis(),
         ))
     }
 
@@ -608,10 +591,10 @@ mod tests {
                 "https://x.example/webhooks/default?a=b",
             ),
         ] {
-            assert_eq!(target(text, &name()).unwrap().as_str(), expected);
+            assert_eq!(complete(text, &name()).unwrap().as_str(), expected);
         }
         for text in ["ftp://x", "http://", "", "a b"] {
-            assert!(target(text, &name()).is_err(), "{text}");
+            assert!(complete(text, &name()).is_err(), "{text}");
         }
     }
 
@@ -622,7 +605,7 @@ mod tests {
             ("[::]:2", "http://[::1]:2/webhooks/default"),
             ("10.0.0.7:3", "http://10.0.0.7:3/webhooks/default"),
         ] {
-            let url = receiver(listen.parse().unwrap(), &name()).unwrap();
+            let url = complete(&receiver(listen.parse().unwrap()), &name()).unwrap();
             assert_eq!(url.as_str(), expected);
             assert_eq!(is_this_machine(&url), !listen.starts_with("10."));
         }
@@ -649,14 +632,14 @@ mod tests {
 
     #[test]
     fn an_answer_says_the_bridges_word() {
-        let said = Said::read(200, br#"{"status":"stored","id":"7"}"#);
+        let said = Answer::read(200, br#"{"status":"stored","id":"7"}"#);
         assert_eq!(
             (said.word.as_str(), said.id.as_deref()),
             ("stored", Some("7"))
         );
-        let problem = Said::read(401, br#"{"title":"Unauthorized","status":401}"#);
+        let problem = Answer::read(401, br#"{"title":"Unauthorized","status":401}"#);
         assert_eq!(problem.word, "Unauthorized");
-        assert_eq!(Said::read(502, b"<html>").word, "");
+        assert_eq!(Answer::read(502, b"<html>").word, "");
     }
 
     #[test]
@@ -667,12 +650,10 @@ mod tests {
             (503, Ended::Finding),
         ] {
             let mut report = Report::new(Output::plain(Vec::new()), true);
-            let answer = Answer {
-                outcome: Ok(Said::read(status, b"")),
-                took: Duration::ZERO,
-            };
+            let answer = Ok(Answer::read(status, b""));
+            let took = Duration::ZERO;
             let what = What::default();
-            report.line(&Line { what, answer }).unwrap();
+            report.line(&Line { what, answer, took }).unwrap();
             assert_eq!(report.finish().unwrap(), ended);
         }
     }

@@ -99,7 +99,7 @@ pub struct Found {
 }
 
 impl Found {
-    fn of(topic: &MetadataTopic<'_>) -> Self {
+    fn of(topic: &MetadataTopic) -> Self {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let replicas = topic
             .partitions()
