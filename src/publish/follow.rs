@@ -4,7 +4,7 @@
 //! committed, so that looking changes nothing. What is produced after [`Follower::connect`] has answered is never missed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -228,7 +228,7 @@ impl Topic {
             partitions: BTreeMap::new(),
         };
         for partition in partitions(consumer, name)? {
-            let watermarks = consumer.fetch_watermarks(name, partition, TIMEOUT);
+            let watermarks = insist(|| consumer.fetch_watermarks(name, partition, TIMEOUT));
             let (_, end) = watermarks.map_err(failed)?;
             // The end as a number: resolved later, it would lie behind what comes until then.
             let begin = match from {
@@ -257,7 +257,7 @@ impl Topic {
                 Offset::Offset(since.unix_ms().max(0)),
             )?;
         }
-        let told = consumer.offsets_for_times(asked, TIMEOUT)?;
+        let told = insist(|| consumer.offsets_for_times(asked.clone(), TIMEOUT))?;
         for element in told.elements() {
             element.error()?;
             if let Offset::Offset(offset) = element.offset()
@@ -275,9 +275,7 @@ fn partitions(consumer: &BaseConsumer<Watch>, name: &str) -> Result<Vec<i32>, Fo
         topic: name.to_owned(),
         source,
     };
-    let metadata = consumer
-        .fetch_metadata(Some(name), TIMEOUT)
-        .map_err(failed)?;
+    let metadata = insist(|| consumer.fetch_metadata(Some(name), TIMEOUT)).map_err(failed)?;
     let found = metadata.topics().iter().find(|topic| topic.name() == name);
     let Some(topic) = found else {
         return Err(FollowError::NoTopic(name.to_owned()));
@@ -336,7 +334,22 @@ fn followed(message: &BorrowedMessage<'_>) -> Followed {
     }
 }
 
-/// Whether librdkafka tries again by itself.
+/// Asks again while the answer is one that passes: a topic that was just made has no leader yet, and a new client no
+/// connection.
+fn insist<T>(ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match ask() {
+            Err(error) if passes(&error) && Instant::now() < deadline => {
+                tracing::debug!(%error, "asking Kafka again");
+                std::thread::sleep(BETWEEN_QUESTIONS);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether it is over after a while by itself.
 fn passes(error: &KafkaError) -> bool {
     let Some(code) = error.rdkafka_error_code() else {
         return false;
@@ -383,85 +396,7 @@ impl ConsumerContext for Watch {}
 
 /// How long Kafka may take to answer a question.
 const TIMEOUT: Duration = Duration::from_secs(10);
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-
-    use super::*;
-
-    type Cluster = MockCluster<'static, rdkafka::producer::DefaultProducerContext>;
-
-    fn cluster() -> (Cluster, BTreeMap<String, String>) {
-        let cluster = MockCluster::new(1).unwrap();
-        for topic in ["a", "b"] {
-            cluster.create_topic(topic, 2, 1).unwrap();
-        }
-        let kafka = BTreeMap::from([("bootstrap.servers".to_owned(), cluster.bootstrap_servers())]);
-        (cluster, kafka)
-    }
-
-    fn produce(kafka: &BTreeMap<String, String>, topic: &str, values: &[&str]) {
-        let producer: BaseProducer = properties(kafka).create().unwrap();
-        for (value, partition) in values.iter().zip([0, 1].into_iter().cycle()) {
-            let record = BaseRecord::to(topic)
-                .partition(partition)
-                .key("k")
-                .payload(*value);
-            producer.send(record).unwrap();
-        }
-        producer.flush(TIMEOUT).unwrap();
-    }
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn values(follower: &mut Follower, count: usize) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let mut values = Vec::new();
-        while values.len() < count {
-            assert!(Instant::now() < deadline, "only {values:?}");
-            match follower.next(Duration::from_millis(100)).unwrap() {
-                Next::Record(record) => values.push(String::from_utf8(record.value).unwrap()),
-                Next::Nothing => {}
-                Next::End => break,
-            }
-        }
-        values.sort();
-        values
-    }
-
-    #[test]
-    fn from_now_shows_what_comes_and_nothing_before() {
-        let (_cluster, kafka) = cluster();
-        produce(&kafka, "a", &["old", "older"]);
-        let mut follower =
-            Follower::connect(&kafka, &names(&["a", "b"]), From::Now, Until::Forever).unwrap();
-        produce(&kafka, "a", &["1", "2"]);
-        produce(&kafka, "b", &["3"]);
-        assert_eq!(values(&mut follower, 3), ["1", "2", "3"]);
-    }
-
-    #[test]
-    fn until_the_end_reads_everything_once_and_stops() {
-        let (_cluster, kafka) = cluster();
-        produce(&kafka, "a", &["1", "2", "3"]);
-        produce(&kafka, "b", &["4"]);
-        let mut follower =
-            Follower::connect(&kafka, &names(&["b", "a"]), From::Beginning, Until::End).unwrap();
-        produce(&kafka, "a", &["after", "after"]);
-        assert_eq!(values(&mut follower, usize::MAX), ["1", "2", "3", "4"]);
-        assert!(matches!(follower.next(Duration::ZERO), Ok(Next::End)));
-    }
-
-    #[test]
-    fn a_topic_that_is_not_there_is_named() {
-        let (_cluster, kafka) = cluster();
-        let found = Follower::connect(&kafka, &names(&["a", "nowhere"]), From::Now, Until::Forever);
-        assert!(matches!(found, Err(FollowError::NoTopic(name)) if name == "nowhere"));
-    }
-}
+mod tests;
