@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::output::Output;
 use super::samples::{self, Dialect};
-use super::send::{self, Target};
+use super::send::{Poster, headers, receiver};
 use super::serve::{runtime, terminated};
 use super::{Common, Ended, tail};
 use crate::bridge::Bridge;
@@ -43,7 +43,9 @@ pub struct Args {
 fn positive(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     let usable = rate.is_finite() && (0.001..=1000.0).contains(&rate);
-    usable.then_some(rate).ok_or_else(|| "from 0.001 to 1000".to_owned())
+    usable
+        .then_some(rate)
+        .ok_or_else(|| "from 0.001 to 1000".to_owned())
 }
 
 /// Runs until Ctrl-C, or until `--calls` are through.
@@ -55,7 +57,8 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
     let journal = TemporaryDirectory::make().context("cannot make a directory for the journal")?;
     let mut config = configure(&common.load()?, &journal.0)?;
     let plan = Plan::of(&config);
-    let kafka = EmbeddedKafka::start(&plan.names, PARTITIONS).context("cannot start the embedded Kafka")?;
+    let kafka =
+        EmbeddedKafka::start(&plan.names, PARTITIONS).context("cannot start the embedded Kafka")?;
     config.kafka = BTreeMap::from([("bootstrap.servers".to_owned(), kafka.address())]);
     let ended = runtime()?.block_on(dev(args, config, &plan.names));
     // The clients are gone before the cluster goes.
@@ -65,16 +68,28 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
 
 /// The configured webhooks and topics; everything else is `dev`'s own.
 fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
-    let mut config = loaded.require(&[Need::Webhooks]).unwrap_or_else(|_| loaded.config.clone());
+    let mut config = loaded
+        .require(&[Need::Webhooks])
+        .unwrap_or_else(|_| loaded.config.clone());
     config.journal.path = journal.join("journal.db");
-    let loopback = |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], free_or(address.port())));
+    let loopback =
+        |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], free_or(address.port())));
     config.listen.webhooks = loopback(config.listen.webhooks);
     config.listen.health = loopback(config.listen.health);
+    // Each event is counted once when it is read back.
+    config.topics.all = None;
     let name = WebhookName::parse("default").context("a webhook can be called default")?;
     let usable = |webhook: &Webhook| !webhook.secrets.is_empty();
     if !config.webhooks.values().any(usable) {
-        let secret = Secret::new(uuid::Uuid::new_v4().to_string().as_bytes()).context("a UUID is not empty")?;
-        let webhook = Webhook { name: name.clone(), secrets: vec![secret], header: None, topic_prefix: None, ack: Ack::Journal };
+        let secret = Secret::new(uuid::Uuid::new_v4().to_string().as_bytes())
+            .context("a UUID is not empty")?;
+        let webhook = Webhook {
+            name: name.clone(),
+            secrets: vec![secret],
+            header: None,
+            topic_prefix: None,
+            ack: Ack::Journal,
+        };
         config.webhooks = BTreeMap::from([(name, webhook)]);
     }
     Ok(config)
@@ -87,21 +102,34 @@ fn free_or(port: u16) -> u16 {
 
 async fn dev(args: &Args, config: Config, topics: &BTreeSet<String>) -> anyhow::Result<Ended> {
     let terminated = terminated()?;
-    let webhook = config.webhooks.values().find(|webhook| !webhook.secrets.is_empty());
+    let webhook = config
+        .webhooks
+        .values()
+        .find(|webhook| !webhook.secrets.is_empty());
     let webhook = webhook.cloned().context("a webhook has a secret")?;
     let kafka = config.kafka.clone();
     let bridge = Bridge::start(config).await?;
-    let url = format!("http://{}/webhooks/{}", bridge.webhooks_address()?, webhook.name);
-    welcome(&kafka, &url, topics, &bridge)?;
-    let target = Target::new(url, &webhook)?;
+    let url = receiver(bridge.webhooks_address()?, &webhook.name)?;
+    welcome(&kafka, url.as_str(), topics, &bridge)?;
+    let secret = webhook
+        .secrets
+        .first()
+        .cloned()
+        .context("a webhook has a secret")?;
+    let poster = Poster::new(url, secret, headers(&webhook, &[])?)?;
     let seen = Seen::default();
     let (stop, stopped) = watch::channel(());
-    let reader = Reader { kafka, topics: topics.iter().cloned().collect(), seen: seen.clone(), stopped: stopped.clone() };
+    let reader = Reader {
+        kafka,
+        topics: topics.iter().cloned().collect(),
+        seen: seen.clone(),
+        stopped: stopped.clone(),
+    };
     let reading = tokio::task::spawn_blocking(move || reader.run());
     let running = tokio::spawn(bridge.run(until(stopped)));
     let finished = tokio::select! {
         () = terminated => Finished::Stopped,
-        finished = call(args, &target, &seen) => finished?,
+        finished = call(args, &poster, &seen) => finished?,
     };
     drop(stop);
     running.await.context("the bridge panicked")?;
@@ -115,12 +143,24 @@ fn welcome(
     topics: &BTreeSet<String>,
     bridge: &Bridge,
 ) -> anyhow::Result<()> {
-    let address = kafka.get("bootstrap.servers").map(String::as_str).unwrap_or_default();
-    let topic = topics.iter().find(|name| name.ends_with("post-conversation")).map(String::as_str).unwrap_or_default();
+    let address = kafka
+        .get("bootstrap.servers")
+        .map(String::as_str)
+        .unwrap_or_default();
+    let topic = topics
+        .iter()
+        .find(|name| name.ends_with("post-conversation"))
+        .map(String::as_str)
+        .unwrap_or_default();
     let mut out = Output::stdout();
-    out.line(&format!("Kafka      {address}   (embedded, in memory; gone when this ends)"))?;
+    out.line(&format!(
+        "Kafka      {address}   (embedded, in memory; gone when this ends)"
+    ))?;
     out.line(&format!("webhook    {url}"))?;
-    out.line(&format!("health     http://{}/readyz", bridge.health_address()?))?;
+    out.line(&format!(
+        "health     http://{}/readyz",
+        bridge.health_address()?
+    ))?;
     out.line(&format!("read along kcat -C -b {address} -t {topic} -e"))?;
     out.line("")?;
     Ok(())
@@ -142,7 +182,7 @@ enum Finished {
 }
 
 /// Delivers sample calls, one after another, each call's deliveries in order.
-async fn call(args: &Args, target: &Target, seen: &Seen) -> anyhow::Result<Finished> {
+async fn call(args: &Args, poster: &Poster, seen: &Seen) -> anyhow::Result<Finished> {
     if args.no_samples {
         std::future::pending::<()>().await;
     }
@@ -151,8 +191,11 @@ async fn call(args: &Args, target: &Target, seen: &Seen) -> anyhow::Result<Finis
     for number in 0..args.calls.unwrap_or(u64::MAX) {
         pace.tick().await;
         for sample in samples::call(Dialect::of(number), number, Timestamp::now()) {
-            let answer = send::post(target, sample.body.into_bytes()).await?;
-            seen.answered(answer.status);
+            let answer = poster.post(sample.body.into_bytes()).await;
+            if !answer.is_taken() {
+                tracing::error!(call_id = sample.call_id, "a sample was not taken: {answer}");
+            }
+            seen.answered(answer.is_taken());
         }
     }
     let deadline = Instant::now() + PATIENCE;
@@ -178,16 +221,22 @@ struct Counts {
 }
 
 impl Seen {
-    fn answered(&self, status: u16) {
+    fn answered(&self, taken: bool) {
         let mut counts = self.counts();
-        if status == 200 { counts.stored += 1 } else { counts.refused += 1 }
+        if taken {
+            counts.stored += 1
+        } else {
+            counts.refused += 1
+        }
     }
 
     fn read(&self, topic: &str, received: Option<Timestamp>) {
         let mut counts = self.counts();
         *counts.records.entry(topic.to_owned()).or_default() += 1;
         if let Some(received) = received {
-            counts.latencies_ms.push(Timestamp::now().unix_ms() - received.unix_ms());
+            counts
+                .latencies_ms
+                .push(Timestamp::now().unix_ms() - received.unix_ms());
         }
     }
 
@@ -211,12 +260,16 @@ struct Reader {
 
 impl Reader {
     fn run(self) -> anyhow::Result<()> {
-        let mut follower = Follower::connect(&self.kafka, &self.topics, From::Beginning, Until::Forever)?;
+        let mut follower =
+            Follower::connect(&self.kafka, &self.topics, From::Beginning, Until::Forever)?;
         // Locked for a line at a time, so that Ctrl-C's summary can be written.
         while self.stopped.has_changed().is_ok() {
-            if let Next::Record(record) = follower.next(LOOK)? {
+            if let Next::Record(mut record) = follower.next(LOOK)? {
                 let received = serde_json::from_slice::<Received>(&record.value).ok();
-                self.seen.read(&record.topic, received.and_then(|event| Timestamp::parse(&event.received_at)));
+                let received = received.and_then(|event| Timestamp::parse(&event.received_at));
+                self.seen.read(&record.topic, received);
+                // The embedded cluster does not keep timestamps.
+                record.timestamp = received;
                 Output::stdout().line(&tail::line(&record))?;
             }
         }
@@ -235,13 +288,18 @@ fn summary(seen: &Seen, finished: Finished) -> anyhow::Result<Ended> {
     counts.latencies_ms.sort_unstable();
     let mut out = Output::stdout();
     out.line("")?;
-    out.line(&format!("deliveries answered 200: {}, refused: {}", counts.stored, counts.refused))?;
+    out.line(&format!(
+        "deliveries answered 200: {}, refused: {}",
+        counts.stored, counts.refused
+    ))?;
     for (topic, records) in &counts.records {
         out.line(&format!("{records:>7}  {topic}"))?;
     }
     let middle = counts.latencies_ms.get(counts.latencies_ms.len() / 2);
     if let (Some(middle), Some(slowest)) = (middle, counts.latencies_ms.last()) {
-        out.line(&format!("from receipt to read back from Kafka: median {middle} ms, slowest {slowest} ms"))?;
+        out.line(&format!(
+            "from receipt to read back from Kafka: median {middle} ms, slowest {slowest} ms"
+        ))?;
     }
     if finished == Finished::Incomplete {
         out.line("some events were not read back in time; run again with -v to see why")?;

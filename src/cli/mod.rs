@@ -5,6 +5,7 @@
 
 pub mod completions;
 pub mod config;
+pub mod dev;
 pub mod journal;
 pub mod output;
 pub mod samples;
@@ -60,6 +61,8 @@ pub struct Common {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Try it: an embedded Kafka, the bridge and sample calls in one process, nothing else installed
+    Dev(dev::Args),
     /// Run the bridge: take deliveries, keep them, publish them
     Serve,
     /// Sign and send sample calls, or files, to any URL: a test tool
@@ -134,6 +137,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
     let Cli { common, command } = cli;
     telemetry::init(common.log_format, common.verbose)?;
     match command {
+        Command::Dev(args) => dev::run(&args, &common),
         Command::Serve => serve::run(&common),
         Command::Send(args) => send::run(&args, &common),
         Command::Tail(args) => tail::run(&args, &common),

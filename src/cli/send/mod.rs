@@ -10,14 +10,14 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use anyhow::Context;
 use reqwest::header::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 
 use self::report::{Line, Report, What};
-pub use self::target::{Answer, Target, post};
+use self::target::complete;
+pub use self::target::{Answer, Poster, Said, headers, receiver};
 use super::output::{Output, OutputError, printable};
 use super::samples::{self, Dialect};
 use super::{Common, Ended, UsageError};
@@ -84,14 +84,14 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
         ))
     })?;
     let config = load(args, common, &name)?;
-    let target = target(args, &config, &name)?;
+    let poster = poster(args, &config, &name)?;
     let calls = Calls::of(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let mut report = Report::new(Output::stdout(), args.json);
-    runtime.block_on(deliver(target, calls, args.concurrency, |line| {
+    runtime.block_on(deliver(poster, calls, args.concurrency, |line| {
         report.line(&line)
     }))?;
     report.finish()
@@ -118,13 +118,21 @@ fn load(args: &Args, common: &Common, name: &WebhookName) -> anyhow::Result<Conf
         .with_context(|| format!("cannot use --secret (read as {variable})"))
 }
 
-fn target(args: &Args, config: &Config, name: &WebhookName) -> anyhow::Result<Target> {
-    let webhook = config.webhooks.get(name).context("no such webhook")?;
-    let target = match &args.url {
-        Some(url) => Target::new(url, webhook),
-        None => Target::new(target::receiver(config.listen.webhooks), webhook),
+fn poster(args: &Args, config: &Config, name: &WebhookName) -> anyhow::Result<Poster> {
+    let url = match &args.url {
+        Some(url) => complete(url, name)?,
+        None => receiver(config.listen.webhooks, name)?,
     };
-    Ok(target?.with_headers(&args.header))
+    let webhook = config
+        .webhooks
+        .get(name)
+        .context("the webhook is configured")?;
+    let secret = webhook
+        .secrets
+        .first()
+        .context("the webhook has a secret")?;
+    let headers = headers(webhook, &args.header)?;
+    Poster::new(url, secret.clone(), headers).context("cannot make an HTTP client")
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -223,7 +231,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Posts call by call, `lanes` of them at a time, and hands each answer to `tell`.
 async fn deliver(
-    target: Target,
+    poster: Poster,
     calls: Calls,
     lanes: u16,
     mut tell: impl FnMut(Line) -> Result<(), OutputError>,
@@ -231,18 +239,16 @@ async fn deliver(
     let calls = Arc::new(Mutex::new(calls));
     let (lines, mut told) = mpsc::channel(usize::from(lanes));
     for _ in 0..lanes {
-        let (target, calls, lines) = (target.clone(), Arc::clone(&calls), lines.clone());
+        let (poster, calls, lines) = (poster.clone(), Arc::clone(&calls), lines.clone());
         tokio::spawn(async move {
             loop {
                 let next = calls.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some(bodies) = next else { return };
                 for body in bodies {
                     let what = What::of(&body);
-                    let begun = Instant::now();
-                    let answer = post(&target, body.bytes).await;
-                    let took = begun.elapsed();
+                    let answer = poster.post(body.bytes).await;
                     // Nobody listens any more: stdout was closed.
-                    if lines.send(Line { what, answer, took }).await.is_err() {
+                    if lines.send(Line { what, answer }).await.is_err() {
                         return;
                     }
                 }

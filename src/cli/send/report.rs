@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Body;
-use super::target::Answer;
+use super::target::{Answer, innermost};
 use crate::cli::Ended;
 use crate::cli::output::{Output, OutputError, printable};
 use crate::cli::samples::Dialect;
@@ -50,20 +50,10 @@ impl What {
     }
 }
 
-/// What came of one delivery.
+/// What was sent, and what came of it.
 pub(super) struct Line {
     pub(super) what: What,
-    pub(super) answer: Result<Answer, reqwest::Error>,
-    pub(super) took: Duration,
-}
-
-impl Line {
-    fn outcome(&self) -> String {
-        match &self.answer {
-            Ok(answer) => format!("{} {}", answer.status, printable(&answer.word)),
-            Err(error) => format!("no answer: {}", printable(&innermost(error))),
-        }
-    }
+    pub(super) answer: Answer,
 }
 
 /// Prints answers as they come, and counts them.
@@ -103,20 +93,20 @@ impl<W: Write> Report<W> {
     }
 
     pub(super) fn line(&mut self, line: &Line) -> Result<(), OutputError> {
-        let Line { what, answer, took } = line;
-        let outcome = line.outcome();
-        self.all_taken &= answer.as_ref().is_ok_and(Answer::is_taken);
-        self.took.push(*took);
+        let Line { what, answer } = line;
+        let outcome = answer.to_string();
+        self.all_taken &= answer.is_taken();
+        self.took.push(answer.took);
         *self.outcomes.entry(outcome.clone()).or_default() += 1;
         if self.json {
-            let said = answer.as_ref().ok();
+            let said = answer.outcome.as_ref().ok();
             return self.output.json(&JsonLine {
                 status: said.map(|said| said.status),
                 answer: said.map(|said| said.word.as_str()),
                 id: said.and_then(|said| said.id.as_deref()),
-                error: answer.as_ref().err().map(innermost),
+                error: answer.outcome.as_ref().err().map(innermost),
                 what,
-                ms: ms(*took),
+                ms: ms(answer.took),
             });
         }
         let or_dash = |text: Option<&str>| printable(text.unwrap_or("-")).into_owned();
@@ -126,7 +116,7 @@ impl<W: Write> Report<W> {
             or_dash(what.dialect),
             or_dash(what.event.as_deref()),
             or_dash(what.call_id.as_deref()),
-            ms(*took),
+            ms(answer.took),
         ))
     }
 
@@ -155,15 +145,6 @@ impl<W: Write> Report<W> {
     }
 }
 
-/// What the system said, without the layers that only say that a request failed.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
 /// Milliseconds to a tenth.
 fn ms(took: Duration) -> f64 {
     (took.as_secs_f64() * 10_000.0).round() / 10.0
@@ -172,6 +153,7 @@ fn ms(took: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::send::target::Said;
 
     #[test]
     fn what_is_no_2xx_is_a_finding() {
@@ -181,14 +163,17 @@ mod tests {
             (503, Ended::Finding),
         ] {
             let mut report = Report::new(Output::plain(Vec::new()), true);
-            let answer = Ok(Answer {
+            let said = Said {
                 status,
                 word: String::new(),
                 id: None,
-            });
-            let took = Duration::ZERO;
+            };
+            let answer = Answer {
+                outcome: Ok(said),
+                took: Duration::ZERO,
+            };
             let what = What::default();
-            report.line(&Line { what, answer, took }).unwrap();
+            report.line(&Line { what, answer }).unwrap();
             assert_eq!(report.finish().unwrap(), ended);
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Redirects are not followed and nothing is tried again, as the platform does neither.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hmac::{Hmac, KeyInit, Mac};
@@ -17,18 +18,27 @@ use crate::config::Webhook;
 use crate::receive::delivery::WebhookName;
 use crate::verify::secret::Secret;
 
-/// A URL, and what a delivery to it is signed and accompanied with.
+/// Signs bodies and posts them to one URL.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct Poster {
     client: Client,
     url: Url,
     secret: Secret,
     headers: HeaderMap,
 }
 
-/// What a receiver answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What came of one delivery.
+#[derive(Debug)]
 pub struct Answer {
+    /// What the receiver answered, or why there is no answer.
+    pub outcome: Result<Said, reqwest::Error>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A receiver's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
     /// The HTTP status.
     pub status: u16,
     /// The bridge's own word: `stored`, `duplicate`, or the title of a problem; empty when it says none.
@@ -37,15 +47,13 @@ pub struct Answer {
     pub id: Option<String>,
 }
 
-impl Target {
-    /// Signs with the first secret of `webhook` and adds its second factor; a URL without a path gets the webhook's.
+impl Poster {
+    /// Makes a client of its own for a URL.
     ///
     /// # Errors
     ///
-    /// The URL is none, the webhook has no secret, or no HTTP client can be had.
-    pub fn new(url: impl AsRef<str>, webhook: &Webhook) -> anyhow::Result<Self> {
-        let url = complete(url.as_ref(), &webhook.name)?;
-        let secret = webhook.secrets.first();
+    /// No TLS, or no client can be had.
+    pub fn new(url: Url, secret: Secret, headers: HeaderMap) -> Result<Self, reqwest::Error> {
         let mut client = Client::builder()
             .redirect(redirect::Policy::none())
             .timeout(TIMEOUT)
@@ -55,59 +63,47 @@ impl Target {
             client = client.no_proxy();
         }
         Ok(Self {
-            client: client.build().context("cannot make an HTTP client")?,
+            client: client.build()?,
             url,
-            secret: secret.context("the webhook has no secret")?.clone(),
-            headers: second_factor(webhook)?,
+            secret,
+            headers,
         })
     }
 
-    /// Adds headers; one of the same name as the second factor takes its place.
-    #[must_use]
-    pub fn with_headers(mut self, given: &[(HeaderName, HeaderValue)]) -> Self {
-        for (name, _) in given {
-            self.headers.remove(name);
+    /// Signs a body and posts it.
+    pub async fn post(&self, body: Vec<u8>) -> Answer {
+        let begun = Instant::now();
+        let signature = signature(&self.secret, &body);
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-signature", signature)
+            .headers(self.headers.clone())
+            .body(body);
+        let outcome = match request.send().await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                response.bytes().await.map(|body| Said::read(status, &body))
+            }
+            Err(error) => Err(error),
+        };
+        Answer {
+            outcome: outcome.map_err(reqwest::Error::without_url),
+            took: begun.elapsed(),
         }
-        for (name, value) in given {
-            self.headers.append(name, value.clone());
-        }
-        self
     }
-}
-
-fn second_factor(webhook: &Webhook) -> anyhow::Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    if let Some(factor) = &webhook.header {
-        let mut value = HeaderValue::from_bytes(factor.value.expose())
-            .with_context(|| format!("the value of header {} cannot be sent", factor.name))?;
-        value.set_sensitive(true);
-        headers.insert(HeaderName::from_bytes(factor.name.as_bytes())?, value);
-    }
-    Ok(headers)
-}
-
-/// Signs a body and posts it.
-///
-/// # Errors
-///
-/// There is no whole answer in 30 s. The error does not name the URL, in which owners put secrets.
-pub async fn post(target: &Target, body: Vec<u8>) -> Result<Answer, reqwest::Error> {
-    let request = target
-        .client
-        .post(target.url.clone())
-        .header(CONTENT_TYPE, "application/json")
-        .header("x-signature", signature(&target.secret, &body))
-        .headers(target.headers.clone())
-        .body(body);
-    let answer = async {
-        let response = request.send().await?;
-        let status = response.status().as_u16();
-        Ok(Answer::read(status, &response.bytes().await?))
-    };
-    answer.await.map_err(reqwest::Error::without_url)
 }
 
 impl Answer {
+    /// Whether the sender's platform would call it delivered.
+    pub fn is_taken(&self) -> bool {
+        let said = self.outcome.as_ref();
+        said.is_ok_and(|said| (200..300).contains(&said.status))
+    }
+}
+
+impl Said {
     fn read(status: u16, body: &[u8]) -> Self {
         let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |name: &str| Some(body.get(name)?.as_str()?.to_owned());
@@ -117,11 +113,24 @@ impl Answer {
             id: text("id"),
         }
     }
+}
 
-    /// Whether the sender's platform would call it delivered.
-    pub fn is_taken(&self) -> bool {
-        (200..300).contains(&self.status)
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Ok(said) => write!(f, "{} {}", said.status, printable(&said.word)),
+            Err(error) => write!(f, "no answer: {}", printable(&innermost(error))),
+        }
     }
+}
+
+/// What the system said, without the layers that only say that a request failed.
+pub(super) fn innermost(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 /// The hex HMAC-SHA256 that the platform sends as `X-Signature`.
@@ -132,18 +141,44 @@ fn signature(secret: &Secret, body: &[u8]) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// How the receiver that listens there is reached from this machine.
-pub(super) fn receiver(listen: SocketAddr) -> String {
+/// The configured second factor, and what the command line adds or sets otherwise.
+pub fn headers(
+    webhook: &Webhook,
+    given: &[(HeaderName, HeaderValue)],
+) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if let Some(factor) = &webhook.header {
+        let mut value = HeaderValue::from_bytes(factor.value.expose())
+            .with_context(|| format!("the value of header {} cannot be sent", factor.name))?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::from_bytes(factor.name.as_bytes())?, value);
+    }
+    for (name, _) in given {
+        headers.remove(name);
+    }
+    for (name, value) in given {
+        headers.append(name, value.clone());
+    }
+    Ok(headers)
+}
+
+/// The receiver of `serve` on this machine.
+///
+/// # Errors
+///
+/// Never, for an address that was bound.
+pub fn receiver(listen: SocketAddr, name: &WebhookName) -> anyhow::Result<Url> {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    SocketAddr::new(ip, listen.port()).to_string()
+    let address = SocketAddr::new(ip, listen.port());
+    complete(&address.to_string(), name)
 }
 
 /// Completes a URL: http where no scheme is given, the webhook's path where there is none.
-fn complete(text: &str, name: &WebhookName) -> anyhow::Result<Url> {
+pub(super) fn complete(text: &str, name: &WebhookName) -> anyhow::Result<Url> {
     let wrong = || {
         UsageError(format!(
             "{}: write a URL such as https://bridge.example.com or http://127.0.0.1:8080/webhooks/default",
@@ -211,7 +246,7 @@ mod tests {
             ("[::]:2", "http://[::1]:2/webhooks/default"),
             ("10.0.0.7:3", "http://10.0.0.7:3/webhooks/default"),
         ] {
-            let url = complete(&receiver(listen.parse().unwrap()), &name()).unwrap();
+            let url = receiver(listen.parse().unwrap(), &name()).unwrap();
             assert_eq!(url.as_str(), expected);
             assert_eq!(is_this_machine(&url), !listen.starts_with("10."));
         }
@@ -228,13 +263,13 @@ mod tests {
 
     #[test]
     fn an_answer_says_the_bridges_word() {
-        let said = Answer::read(200, br#"{"status":"stored","id":"7"}"#);
+        let said = Said::read(200, br#"{"status":"stored","id":"7"}"#);
         assert_eq!(
             (said.word.as_str(), said.id.as_deref()),
             ("stored", Some("7"))
         );
-        let problem = Answer::read(401, br#"{"title":"Unauthorized","status":401}"#);
+        let problem = Said::read(401, br#"{"title":"Unauthorized","status":401}"#);
         assert_eq!(problem.word, "Unauthorized");
-        assert_eq!(Answer::read(502, b"<html>").word, "");
+        assert_eq!(Said::read(502, b"<html>").word, "");
     }
 }
