@@ -3,17 +3,18 @@
 //! Reads only what was committed. Belongs to no consumer group's life: partitions are assigned by hand and nothing is
 //! committed, so that looking changes nothing. What is produced after [`Follower::connect`] has answered is never missed.
 
+mod watch;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Quiet, properties};
+use self::watch::{Watch, consumer};
 use crate::time::Timestamp;
 
 /// A record as it was read. Key and headers are text; bytes that are not UTF-8 are replaced.
@@ -293,23 +294,6 @@ fn partitions(consumer: &BaseConsumer<Watch>, name: &str) -> Result<Vec<i32>, Fo
     }
 }
 
-fn consumer(kafka: &BTreeMap<String, String>) -> Result<BaseConsumer<Watch>, KafkaError> {
-    let mut config = properties(kafka);
-    if config.get("fetch.wait.max.ms").is_none() {
-        // The end of a partition is only told after an empty answer.
-        config.set("fetch.wait.max.ms", "100");
-    }
-    // librdkafka assigns only within a group; nothing is ever stored under it.
-    config.set("group.id", "atoms-kafka-bridge-tail");
-    config.set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false");
-    config.set("enable.partition.eof", "true");
-    config.set("isolation.level", "read_committed");
-    // What retention deleted before it was read is not read; what is left is.
-    config.set("auto.offset.reset", "earliest");
-    config.create_with_context(Watch)
-}
-
 fn followed(message: &BorrowedMessage<'_>) -> Followed {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = message
@@ -374,25 +358,6 @@ impl Followed {
         header.map(|(_, value)| value.as_str())
     }
 }
-
-/// As [`Quiet`], but tells whoever watches that nothing can come at the moment.
-#[derive(Debug, Clone, Copy)]
-struct Watch;
-
-impl ClientContext for Watch {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        Quiet.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            tracing::warn!("no broker can be reached; waiting for one");
-        }
-        Quiet.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Watch {}
 
 /// How long Kafka may take to answer a question.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::*;
+use crate::publish::client::properties;
 
 type Cluster = MockCluster<'static, rdkafka::producer::DefaultProducerContext>;
 
