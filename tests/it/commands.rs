@@ -218,6 +218,43 @@ fn what_is_sent_is_tailed() {
 }
 
 #[test]
+fn a_tail_shows_what_comes_while_it_runs() {
+    let broker = shared_broker();
+    let prefix = unique("commands-follow") + ".";
+    let bridge = Bridge::new(&broker.address()).with("TOPICS__PREFIX", &prefix);
+    // Right behind the creation, when the topics' partitions may have no leader yet.
+    assert_eq!(code(&bridge.run(&["topics", "ensure"])), 0);
+    let bridge = bridge.start();
+    assert_eq!(code(&bridge.run(&["send"])), 0);
+    let before = kcat::await_count(
+        &broker.address(),
+        &format!("{prefix}pre-conversation"),
+        1,
+        WITHIN,
+    );
+    std::thread::scope(|scope| {
+        let tail = scope.spawn(|| bridge.run(&["tail", "pre-conversation", "--limit", "1"]));
+        // Nothing tells when the tail has begun, so calls are made until it has seen one.
+        until("the tail to see a call", WITHIN, || {
+            assert_eq!(code(&bridge.run(&["send"])), 0);
+            tail.is_finished()
+                .then_some(())
+                .ok_or_else(|| "it waits".to_owned())
+        });
+        let tailed = tail.join().expect("the tail runs");
+        assert_eq!(code(&tailed), 0, "{}", stderr(&tailed));
+        assert_eq!(stdout(&tailed).lines().count(), 1);
+        assert!(
+            stdout(&tailed).contains("outbound  +12025550100 → +12025550143"),
+            "{}",
+            stdout(&tailed)
+        );
+        let old = before.first().expect("one call was before").key();
+        assert!(!stdout(&tailed).contains(old), "{}", stdout(&tailed));
+    });
+}
+
+#[test]
 fn a_delivery_that_is_refused_or_not_answered_is_a_finding() {
     let broker = shared_broker();
     let prefix = unique("commands-refused") + ".";
