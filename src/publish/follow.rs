@@ -3,17 +3,18 @@
 //! Reads only what was committed. Belongs to no consumer group's life: partitions are assigned by hand and nothing is
 //! committed, so that looking changes nothing. What is produced after [`Follower::connect`] has answered is never missed.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+mod watch;
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Quiet, properties};
+use self::watch::{Watch, consumer};
 use crate::time::Timestamp;
 
 /// A record as it was read. Key and headers are text; bytes that are not UTF-8 are replaced.
@@ -228,7 +229,7 @@ impl Topic {
             partitions: BTreeMap::new(),
         };
         for partition in partitions(consumer, name)? {
-            let watermarks = consumer.fetch_watermarks(name, partition, TIMEOUT);
+            let watermarks = insist(|| consumer.fetch_watermarks(name, partition, TIMEOUT));
             let (_, end) = watermarks.map_err(failed)?;
             // The end as a number: resolved later, it would lie behind what comes until then.
             let begin = match from {
@@ -257,7 +258,7 @@ impl Topic {
                 Offset::Offset(since.unix_ms().max(0)),
             )?;
         }
-        let told = consumer.offsets_for_times(asked, TIMEOUT)?;
+        let told = insist(|| consumer.offsets_for_times(asked.clone(), TIMEOUT))?;
         for element in told.elements() {
             element.error()?;
             if let Offset::Offset(offset) = element.offset()
@@ -275,9 +276,7 @@ fn partitions(consumer: &BaseConsumer<Watch>, name: &str) -> Result<Vec<i32>, Fo
         topic: name.to_owned(),
         source,
     };
-    let metadata = consumer
-        .fetch_metadata(Some(name), TIMEOUT)
-        .map_err(failed)?;
+    let metadata = insist(|| consumer.fetch_metadata(Some(name), TIMEOUT)).map_err(failed)?;
     let found = metadata.topics().iter().find(|topic| topic.name() == name);
     let Some(topic) = found else {
         return Err(FollowError::NoTopic(name.to_owned()));
@@ -293,23 +292,6 @@ fn partitions(consumer: &BaseConsumer<Watch>, name: &str) -> Result<Vec<i32>, Fo
         }
         Some(code) => Err(failed(KafkaError::MetadataFetch(code))),
     }
-}
-
-fn consumer(kafka: &BTreeMap<String, String>) -> Result<BaseConsumer<Watch>, KafkaError> {
-    let mut config = properties(kafka);
-    if config.get("fetch.wait.max.ms").is_none() {
-        // The end of a partition is only told after an empty answer.
-        config.set("fetch.wait.max.ms", "100");
-    }
-    // librdkafka assigns only within a group; nothing is ever stored under it.
-    config.set("group.id", "atoms-kafka-bridge-tail");
-    config.set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false");
-    config.set("enable.partition.eof", "true");
-    config.set("isolation.level", "read_committed");
-    // What retention deleted before it was read is not read; what is left is.
-    config.set("auto.offset.reset", "earliest");
-    config.create_with_context(Watch)
 }
 
 fn followed(message: &BorrowedMessage<'_>) -> Followed {
@@ -336,7 +318,22 @@ fn followed(message: &BorrowedMessage<'_>) -> Followed {
     }
 }
 
-/// Whether librdkafka tries again by itself.
+/// Asks again while the answer is one that passes: a topic that was just made has no leader yet, and a new client no
+/// connection.
+fn insist<T>(ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match ask() {
+            Err(error) if passes(&error) && Instant::now() < deadline => {
+                tracing::debug!(%error, "asking Kafka again");
+                std::thread::sleep(BETWEEN_QUESTIONS);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether it is over after a while by itself.
 fn passes(error: &KafkaError) -> bool {
     let Some(code) = error.rdkafka_error_code() else {
         return false;
@@ -362,106 +359,9 @@ impl Followed {
     }
 }
 
-/// As [`Quiet`], but tells whoever watches that nothing can come at the moment.
-#[derive(Debug, Clone, Copy)]
-struct Watch;
-
-impl ClientContext for Watch {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        Quiet.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            tracing::warn!("no broker can be reached; waiting for one");
-        }
-        Quiet.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Watch {}
-
 /// How long Kafka may take to answer a question.
 const TIMEOUT: Duration = Duration::from_secs(10);
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-
-    use super::*;
-
-    type Cluster = MockCluster<'static, rdkafka::producer::DefaultProducerContext>;
-
-    fn cluster() -> (Cluster, BTreeMap<String, String>) {
-        let cluster = MockCluster::new(1).unwrap();
-        for topic in ["a", "b"] {
-            cluster.create_topic(topic, 2, 1).unwrap();
-        }
-        let kafka = BTreeMap::from([("bootstrap.servers".to_owned(), cluster.bootstrap_servers())]);
-        (cluster, kafka)
-    }
-
-    fn produce(kafka: &BTreeMap<String, String>, topic: &str, values: &[&str]) {
-        let producer: BaseProducer = properties(kafka).create().unwrap();
-        for (value, partition) in values.iter().zip([0, 1].into_iter().cycle()) {
-            let record = BaseRecord::to(topic)
-                .partition(partition)
-                .key("k")
-                .payload(*value);
-            producer.send(record).unwrap();
-        }
-        producer.flush(TIMEOUT).unwrap();
-    }
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn values(follower: &mut Follower, count: usize) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let mut values = Vec::new();
-        while values.len() < count {
-            assert!(Instant::now() < deadline, "only {values:?}");
-            match follower.next(Duration::from_millis(100)).unwrap() {
-                Next::Record(record) => values.push(String::from_utf8(record.value).unwrap()),
-                Next::Nothing => {}
-                Next::End => break,
-            }
-        }
-        values.sort();
-        values
-    }
-
-    #[test]
-    fn from_now_shows_what_comes_and_nothing_before() {
-        let (_cluster, kafka) = cluster();
-        produce(&kafka, "a", &["old", "older"]);
-        let mut follower =
-            Follower::connect(&kafka, &names(&["a", "b"]), From::Now, Until::Forever).unwrap();
-        produce(&kafka, "a", &["1", "2"]);
-        produce(&kafka, "b", &["3"]);
-        assert_eq!(values(&mut follower, 3), ["1", "2", "3"]);
-    }
-
-    #[test]
-    fn until_the_end_reads_everything_once_and_stops() {
-        let (_cluster, kafka) = cluster();
-        produce(&kafka, "a", &["1", "2", "3"]);
-        produce(&kafka, "b", &["4"]);
-        let mut follower =
-            Follower::connect(&kafka, &names(&["b", "a"]), From::Beginning, Until::End).unwrap();
-        produce(&kafka, "a", &["after", "after"]);
-        assert_eq!(values(&mut follower, usize::MAX), ["1", "2", "3", "4"]);
-        assert!(matches!(follower.next(Duration::ZERO), Ok(Next::End)));
-    }
-
-    #[test]
-    fn a_topic_that_is_not_there_is_named() {
-        let (_cluster, kafka) = cluster();
-        let found = Follower::connect(&kafka, &names(&["a", "nowhere"]), From::Now, Until::Forever);
-        assert!(matches!(found, Err(FollowError::NoTopic(name)) if name == "nowhere"));
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@ mod harness;
 
 mod bodies;
 mod broker;
+mod commands;
 mod dev;
 mod golden;
 mod nothing_missing;
