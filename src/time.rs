@@ -29,13 +29,22 @@ impl Timestamp {
     }
 
     /// Reads ISO 8601: `T` or a space between date and time, any offset, `Z`, or no zone (which means UTC).
+    ///
+    /// A date without a time is none, and neither is what names its zone in brackets or lies outside the years 0000 to
+    /// 9999: the moment that would come of it was not sent.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-            return Some(Self::from_unix_ms(moment.as_millisecond()));
+        if !text.contains(['T', 't', ' ']) || text.contains('[') {
+            return None;
         }
-        let civil: jiff::civil::DateTime = text.parse().ok()?;
-        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        Some(Self::from_unix_ms(zoned.timestamp().as_millisecond()))
+        let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+            let civil: jiff::civil::DateTime = text.parse().ok()?;
+            let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+            Some(zoned.timestamp())
+        })?;
+        let unix_ms = moment.as_millisecond();
+        (FIRST_MS..=LAST_MS)
+            .contains(&unix_ms)
+            .then_some(Self(unix_ms))
     }
 }
 
@@ -92,7 +101,17 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for text in ["", "...", "yesterday", "2024-13-01T00:00:00Z", "1720000000"] {
+        for text in [
+            "",
+            "...",
+            "yesterday",
+            "2024-13-01T00:00:00Z",
+            "1720000000",
+            "2024-07-15",
+            "2024-07-15T14:30:00[Asia/Kolkata]",
+            "2024-07-15T20:00:00+05:30[Asia/Kolkata]",
+            "-000001-07-15T14:30:00Z",
+        ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }

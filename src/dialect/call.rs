@@ -39,7 +39,7 @@ pub(super) fn read<'d>(
         failure_reason: reader.take(&["failureReason"], text),
         cost: reader.take(&["cost"], number).map(digits),
         is_test: reader.take(&["isTest"], boolean),
-        retry_call_id: reader.take(&["retryCallId"], filled),
+        retry_call_id: reader.take(&["retryCallId"], text),
         retry_attempt: reader.take(&["retryAttempt"], number).map(digits),
     };
     (reader.has_call_data() || !is_empty(&call)).then_some(call)
@@ -83,7 +83,7 @@ fn read_way<'d>(reader: &mut Reader<'d>, variables: Option<Value<'d>>) -> Way<'d
         }
     }
     let variable = variables.and_then(|object| member(object, "conversation_type")?.text());
-    if let Some(variable) = variable.and_then(|sent| way(&sent)) {
+    if let Some(variable) = variable.and_then(open_way) {
         result.channel = result.channel.or(variable.channel);
         result.direction = result.direction.or(variable.direction);
     }

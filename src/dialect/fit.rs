@@ -27,7 +27,7 @@ pub(super) fn text(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     whole(value.text()?)
 }
 
-/// A string with something in it: URLs and phone numbers.
+/// A string with something in it: URLs, phone numbers, and words that name something.
 pub(super) fn filled(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     whole(value.text().filter(|text| !text.is_empty())?)
 }
@@ -43,7 +43,7 @@ pub(super) fn call_id(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     filled(value)
 }
 
-/// A URL without its query, in which owners put secrets.
+/// A URL without its query and what follows that: owners put secrets there.
 pub(super) fn url(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     let url = filled(value)?.value;
     match url.split_once('?') {
@@ -52,9 +52,23 @@ pub(super) fn url(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     }
 }
 
-/// A time in any spelling of ISO 8601.
+/// A time in any spelling of ISO 8601; one that says more than milliseconds can is kept too.
 pub(super) fn time(value: Value<'_>) -> Option<Fitted<Timestamp>> {
-    whole(Timestamp::parse(&value.text()?)?)
+    let sent = value.text()?;
+    Some(Fitted {
+        value: Timestamp::parse(&sent)?,
+        whole: fits_milliseconds(&sent),
+    })
+}
+
+/// Whether nothing is lost of a time: no digit below the millisecond but zeros, no leap second.
+fn fits_milliseconds(time: &str) -> bool {
+    let finer = time
+        .split_once(['.', ','])
+        .and_then(|(_, fraction)| fraction.get(3..))
+        .unwrap_or_default();
+    let mut digits = finer.bytes().take_while(u8::is_ascii_digit);
+    digits.all(|digit| digit == b'0') && !time.contains(":60")
 }
 
 /// `true` or `false`.
@@ -82,7 +96,7 @@ pub(super) fn number(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
 
 /// The status of a call: every known spelling folded, another word as sent.
 pub(super) fn status(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
-    let sent = filled(value)?.value;
+    let sent = text(value)?.value;
     let known = match squeeze(&sent).as_str() {
         "completed" => "completed",
         "noanswer" => "no-answer",

@@ -151,11 +151,11 @@ impl<'d> Name<'d> {
         let agent_id = reader.take(&["agentId", "agent_id"], filled);
         let (prefix, rest) = split_event(event.as_deref().unwrap_or_default(), agent_id.as_deref());
         let word = event_type.or_else(|| (!rest.is_empty()).then(|| Cow::Owned(rest.to_owned())));
-        let stage = word.as_deref().and_then(Stage::parse);
         let word = word.unwrap_or(Cow::Borrowed(UNNAMED));
+        let stage = Stage::parse(&word);
         Self {
             agent_id: agent_id.or_else(|| prefix.map(|prefix| Cow::Owned(prefix.to_owned()))),
-            dialect: dialect(reader, event.as_deref()),
+            dialect: dialect(reader, &word),
             event,
             event_type: stage.map_or(word, |stage| Cow::Borrowed(stage.name())),
             stage,
@@ -171,22 +171,27 @@ fn split_event<'e>(event: &'e str, agent_id: Option<&str>) -> (Option<&'e str>, 
     if Stage::parse(event).is_some() {
         return (None, event);
     }
-    let Some((prefix, rest)) = event.split_once('.') else {
-        return (None, event);
-    };
-    let known = agent_id == Some(prefix) || is_object_id(prefix) || Stage::parse(rest).is_some();
-    if known && !prefix.is_empty() {
-        (Some(prefix), rest)
-    } else {
-        (None, event)
+    let behind = |agent: &str| event.strip_prefix(agent)?.strip_prefix('.');
+    if let Some((agent_id, rest)) = agent_id.and_then(|id| Some((id, behind(id)?))) {
+        return (event.get(..agent_id.len()), rest);
+    }
+    match event.split_once('.') {
+        Some((prefix, rest)) if is_object_id(prefix) || names_a_stage(prefix, rest) => {
+            (Some(prefix), rest)
+        }
+        Some(_) | None => (None, event),
     }
 }
 
-fn dialect(reader: &Reader<'_>, event: Option<&str>) -> &'static str {
+fn names_a_stage(prefix: &str, rest: &str) -> bool {
+    !prefix.is_empty() && Stage::parse(rest).is_some()
+}
+
+fn dialect(reader: &Reader<'_>, word: &str) -> &'static str {
     let settings = ["start", "end", "analytics completed"];
     if reader.has_metadata() {
         "envelope"
-    } else if event.is_some_and(|event| settings.contains(&event.to_ascii_lowercase().as_str())) {
+    } else if settings.contains(&word.to_ascii_lowercase().as_str()) {
         "settings"
     } else {
         "flat"
@@ -213,9 +218,11 @@ fn occurred_at(times: &Times, stage: Option<Stage>, arrival: &Arrival<'_>) -> Ti
     times.made_at.map_or(own, |made_at| own.max(made_at))
 }
 
-/// The second in which a 24-digit object id was made: its first 8 hex digits.
+/// The second in which a 24-digit object id was made: its first 8 hex digits. The journal adds a hash to an id that it
+/// knew with another body.
 fn object_id_time(id: &str) -> Option<Timestamp> {
-    let second = is_object_id(id).then(|| id.get(..8))??;
+    let sent = id.split_once('-').map_or(id, |(sent, _)| sent);
+    let second = is_object_id(sent).then(|| sent.get(..8))??;
     Some(Timestamp::from_unix_ms(
         i64::from_str_radix(second, 16).ok()? * 1000,
     ))

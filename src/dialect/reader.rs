@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::fit::{Fitted, raw};
-use crate::event::json::{Document, Kind, Value, push_token};
+use crate::event::json::{Document, Kind, Value, broken_member, push_token};
 
 /// Reads one body.
 pub(super) struct Reader<'d> {
@@ -46,12 +46,10 @@ impl<'d> Reader<'d> {
         let has_metadata = root.find("metadata").is_some();
         let mut metadata = root.descend("metadata");
         let data = root.descend("data");
-        let has_call_data = metadata
-            .as_ref()
-            .is_some_and(|m| m.find("callData").is_some());
         let call_data = metadata
             .as_mut()
             .and_then(|metadata| metadata.descend("callData"));
+        let has_call_data = call_data.is_some();
         let places = [call_data, metadata, data, Some(root)]
             .into_iter()
             .flatten()
@@ -70,7 +68,7 @@ impl<'d> Reader<'d> {
         self.has_metadata
     }
 
-    /// Whether there is a `metadata.callData` at all.
+    /// Whether there is an object `metadata.callData`, be it empty.
     pub(super) fn has_call_data(&self) -> bool {
         self.has_call_data
     }
@@ -144,7 +142,7 @@ impl<'d> Reader<'d> {
                     let value = member.value;
                     winner = Some((place.pointer_to(at), value));
                 }
-                Some((_, won)) => member.carried = compact(*won) == compact(member.value),
+                Some((_, won)) => member.carried = won.same_as(member.value),
             }
         }
         winner
@@ -251,11 +249,20 @@ impl<'d> Reader<'d> {
         self.kept.insert(pointer, raw(json));
     }
 
+    /// Keeps what a member with a broken key held, unless another member already has that pointer.
+    fn keep_unless_taken(&mut self, pointer: String, value: Value<'d>) {
+        if !self.kept.contains_key(&pointer) {
+            self.keep(pointer, value);
+        }
+    }
+
     /// Everything that no field carries.
     pub(super) fn finish(mut self) -> BTreeMap<String, Box<RawValue>> {
         for place in std::mem::take(&mut self.places) {
             place.finish(&mut self);
         }
+        // Sorted, so that the order of members does not decide which of two gets the shorter pointer.
+        self.broken.sort();
         for (mut pointer, escapes) in std::mem::take(&mut self.broken) {
             while pointer.ends_with('#') && self.kept.contains_key(&pointer) {
                 pointer.push('#');
@@ -387,23 +394,24 @@ impl<'d> Members<'d> {
     pub(super) fn finish(self, reader: &mut Reader<'d>) {
         for (at, member) in self.members.iter().enumerate() {
             let pointer = || self.pointer_to(at);
-            if member.key.kind() == Kind::BrokenString {
-                let sent = format!("{}:{}", member.key.raw(), member.value.raw());
-                reader.broken.push((format!("{}#", pointer()), sent));
+            let broken_key = member.key.kind() == Kind::BrokenString;
+            if broken_key {
+                let told = broken_member(&pointer(), member.key, member.value);
+                reader.broken.push(told);
             }
-            if !member.carried {
+            if !member.carried && broken_key {
+                reader.keep_unless_taken(pointer(), member.value);
+            } else if !member.carried {
                 reader.keep(pointer(), member.value);
             } else if member.value.kind() == Kind::BrokenString {
+                let pointer = pointer();
                 let escapes = member.value.inner();
-                let without_query = escapes
-                    .split_once('?')
-                    .map_or(escapes, |(before, _)| before);
-                let escapes = if pointer() == "/url" {
-                    without_query
+                let told = if pointer == "/url" {
+                    without_query(escapes)
                 } else {
                     escapes
                 };
-                reader.broken.push((pointer(), escapes.to_owned()));
+                reader.broken.push((pointer, told.to_owned()));
             } else if self.also.contains(&at) {
                 reader.keep(pointer(), member.value);
             }
@@ -411,9 +419,11 @@ impl<'d> Members<'d> {
     }
 }
 
-/// A value without white space, to compare it.
-fn compact(value: Value<'_>) -> String {
-    let mut json = String::new();
-    value.write("", &mut json, &mut Vec::new());
-    json
+/// The escapes of a URL up to its query, however the question mark is spelled.
+fn without_query(escapes: &str) -> &str {
+    let query = ["?", r"\u003f", r"\u003F"]
+        .into_iter()
+        .filter_map(|mark| escapes.find(mark))
+        .min();
+    query.and_then(|at| escapes.get(..at)).unwrap_or(escapes)
 }

@@ -6,7 +6,7 @@
 //! and numbers stay text. Everything else is RFC 8259, strictly; errors name a place and never quote the text.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use memchr::memchr2;
@@ -233,8 +233,44 @@ impl<'d> Value<'d> {
         })
     }
 
-    /// The members of an object as a reader sees them: of repeated keys only the last.
-    pub fn last_members(self) -> Vec<(Cow<'d, str>, Value<'d>, Value<'d>)> {
+    /// Whether both say the same: members in any order, numbers digit for digit, broken strings escape for escape.
+    pub fn same_as(self, other: Value<'_>) -> bool {
+        let mut pairs = vec![(self, other)];
+        while let Some((one, other)) = pairs.pop() {
+            let same = match (one.kind(), other.kind()) {
+                (Kind::Array, Kind::Array) => {
+                    pairs.extend(one.elements().zip(other.elements()));
+                    one.elements().count() == other.elements().count()
+                }
+                (Kind::Object, Kind::Object) => {
+                    let (mut ours, mut theirs) = (one.last_members(), other.last_members());
+                    ours.sort_by(|a, b| a.0.cmp(&b.0));
+                    theirs.sort_by(|a, b| a.0.cmp(&b.0));
+                    let keys = ours.iter().zip(&theirs).all(|(a, b)| a.1.same_text(b.1));
+                    let same = ours.len() == theirs.len() && keys;
+                    pairs.extend(ours.iter().zip(&theirs).map(|(a, b)| (a.2, b.2)));
+                    same
+                }
+                _ => one.same_text(other),
+            };
+            if !same {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn same_text(self, other: Value<'_>) -> bool {
+        let broken = [self.kind(), other.kind()].contains(&Kind::BrokenString);
+        match (self.text(), other.text()) {
+            (Some(one), Some(other)) if !broken => one == other,
+            _ => self.raw() == other.raw(),
+        }
+    }
+
+    /// The members of an object as a reader sees them: of repeated keys only the last, and broken keys behind the others
+    /// (they look like what they are not).
+    pub fn last_members(self) -> Vec<Member<'d>> {
         let mut members: Vec<_> = self
             .members()
             .map(|(key, value)| (key.text().unwrap_or_default(), key, value))
@@ -245,6 +281,12 @@ impl<'d> Value<'d> {
             members.retain(|_| {
                 at += 1;
                 !shadowed.contains_key(&(at - 1))
+            });
+        }
+        if members.iter().any(is_broken) {
+            members.sort_by(|a, b| match (is_broken(a), is_broken(b)) {
+                (true, true) => a.1.raw().cmp(b.1.raw()),
+                (one, other) => one.cmp(&other),
             });
         }
         members
@@ -277,19 +319,20 @@ impl<'d> Value<'d> {
     }
 }
 
+/// A member: its key decoded, its key as it stands, and its value.
+pub type Member<'d> = (Cow<'d, str>, Value<'d>, Value<'d>);
+
+fn is_broken((_, key, _): &Member<'_>) -> bool {
+    key.kind() == Kind::BrokenString
+}
+
 /// Members whose key stands again further on, by position.
-fn shadowed<'d>(members: &[(Cow<'d, str>, Value<'d>, Value<'d>)]) -> HashMap<usize, ()> {
+fn shadowed<'d>(members: &[Member<'d>]) -> HashMap<usize, ()> {
     let mut shadowed = HashMap::new();
-    // Two different broken keys look alike once decoded, but are two keys.
-    let name = |(text, key, _): &(Cow<'d, str>, Value<'d>, Value<'d>)| match key.kind() {
-        Kind::BrokenString => Cow::Borrowed(key.raw()),
-        Kind::Null
-        | Kind::Boolean
-        | Kind::Number
-        | Kind::PlainString
-        | Kind::EscapedString
-        | Kind::Array
-        | Kind::Object => text.clone(),
+    // Two different broken keys look alike once decoded, but are two keys; none is like a key that is whole.
+    let name = |member: &Member<'d>| match member {
+        (_, key, _) if is_broken(member) => (true, Cow::Borrowed(key.raw())),
+        (text, _, _) => (false, text.clone()),
     };
     if members.len() <= FEW {
         for (at, member) in members.iter().enumerate() {
@@ -302,7 +345,7 @@ fn shadowed<'d>(members: &[(Cow<'d, str>, Value<'d>, Value<'d>)]) -> HashMap<usi
             }
         }
     } else {
-        let mut last: HashMap<Cow<'d, str>, usize> = HashMap::with_capacity(members.len());
+        let mut last = HashMap::with_capacity(members.len());
         for (at, member) in members.iter().enumerate() {
             if let Some(earlier) = last.insert(name(member), at) {
                 shadowed.insert(earlier, ());
@@ -330,7 +373,7 @@ enum Open<'d> {
         position: usize,
     },
     Object {
-        members: std::vec::IntoIter<(Cow<'d, str>, Value<'d>, Value<'d>)>,
+        members: std::vec::IntoIter<Member<'d>>,
         key: Cow<'d, str>,
     },
 }
@@ -392,9 +435,12 @@ impl<'d> Writer<'_, 'd> {
             }
             Kind::Object => {
                 self.out.push('{');
-                let members = value.last_members().into_iter();
+                let mut members = value.last_members();
+                if members.iter().any(is_broken) {
+                    self.tell_lookalikes(&mut members);
+                }
                 self.open.push(Open::Object {
-                    members,
+                    members: members.into_iter(),
                     key: Cow::Borrowed(""),
                 });
             }
@@ -408,10 +454,25 @@ impl<'d> Writer<'_, 'd> {
         }
     }
 
+    /// Only tells members whose broken key decodes to another one's; written, they would hide it.
+    fn tell_lookalikes(&mut self, members: &mut Vec<Member<'d>>) {
+        let mut seen = HashSet::new();
+        let pointer = self.pointer();
+        members.retain(|(text, key, value)| {
+            let is_new = seen.insert(text.clone());
+            if !is_new {
+                let mut pointer = pointer.clone();
+                push_token(&mut pointer, text);
+                self.broken.push(broken_member(&pointer, *key, *value));
+            }
+            is_new
+        });
+    }
+
     fn key(&mut self, key: Value<'d>, value: Value<'d>) {
         if key.kind() == Kind::BrokenString {
-            let member = format!("{}:{}", key.raw(), value.raw());
-            self.broken.push((format!("{}#", self.pointer()), member));
+            let told = broken_member(&self.pointer(), key, value);
+            self.broken.push(told);
             self.quoted(&unescape(key.inner()));
         } else {
             self.out.push_str(key.raw());
@@ -436,6 +497,14 @@ impl<'d> Writer<'_, 'd> {
         }
         pointer
     }
+}
+
+/// How a member with a broken key is told.
+pub fn broken_member(pointer: &str, key: Value<'_>, value: Value<'_>) -> (String, String) {
+    (
+        format!("{pointer}#"),
+        format!("{}:{}", key.raw(), value.raw()),
+    )
 }
 
 /// Adds a reference token to a JSON Pointer (RFC 6901).

@@ -68,8 +68,13 @@ fn event_schema() -> Map<String, Value> {
     object
 }
 
-/// Drops what other tools refuse (`format`) and what is never emitted (`null`, and a type that is a list of one).
+/// Drops what other tools refuse (`format`) and what is never emitted (`null`, and a type that is a list of one), and says
+/// what would be passed over where it is heard.
 fn plain(schema: &mut Schema) {
+    // A doc comment's lines are this repository's, not the reader's.
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
     schema.remove("format");
     schema.remove("minimum");
     schema.remove("maximum");
@@ -88,6 +93,12 @@ fn plain(schema: &mut Schema) {
             schema.remove("anyOf");
             schema.insert("allOf".into(), only);
         }
+    }
+    // Draft-07 passes over everything beside a reference, its description too.
+    if schema.get("description").is_some()
+        && let Some(reference) = schema.remove("$ref")
+    {
+        schema.insert("allOf".into(), json!([{ "$ref": reference }]));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one integration binary: every test here runs real programs over real sockets.
+//! The one integration binary: every test here runs real programs over real sockets, or real input through the library.
 //!
 //! The broker is Apache Kafka itself, the readers are kcat and Kafka's own Java clients, the bridge is the built
 //! binary. Nothing is skipped: what is missing on the machine fails with a line that says how to get it, and
@@ -10,6 +10,19 @@
 )]
 mod harness;
 
+mod acknowledgement;
+mod bodies;
 mod broker;
+mod encodings;
+mod golden;
+mod http_table;
+mod nothing_missing;
+mod partitions;
+mod poison;
 mod processes;
+mod recovery;
 mod road;
+mod secrets;
+mod starting;
+mod stopping;
+mod tree;
