@@ -16,7 +16,14 @@ use super::error::OpenError;
 /// The one writer's lock; dropping it lets the next process in.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it to a child process that was being started just now.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Makes the directory and the empty file if they are missing, and takes the lock.
@@ -116,7 +123,7 @@ fn take_lock(path: &Path) -> Result<Lock, OpenError> {
         writeln!(file, "{}", std::process::id())
     };
     write_pid(&mut file).map_err(io)?;
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 fn holder(file: &mut File) -> String {

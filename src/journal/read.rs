@@ -209,7 +209,7 @@ impl Viewer {
         let newest: Option<i64> = self.conn.query_row(newest, [], |row| row.get(0))?;
         let mut select = self.conn.prepare(&format!(
             "{ENTRY} WHERE d.seq >= :from AND d.seq < :until
-               AND (:state IS NULL OR {STATE} = :state)
+               AND (:state IS NULL OR what = :state)
                AND (:webhook IS NULL OR w.name = :webhook)
                AND (:since IS NULL OR d.received_ms >= :since)
                AND (:before IS NULL OR d.received_ms < :before)
@@ -297,14 +297,11 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// [`State::number`] of a row.
-const STATE: &str = "(CASE WHEN d.dead IS NOT NULL THEN 2
-    WHEN d.out_seq >= (SELECT settled_out_seq FROM state) THEN 0 ELSE 1 END)";
-
+/// `what` is [`State::number`].
 const ENTRY: &str = "SELECT d.seq, d.out_seq, w.name, d.id, d.received_ms, d.dead,
     (SELECT length(body) FROM body WHERE seq = d.seq),
-    (CASE WHEN d.dead IS NOT NULL THEN 2
-        WHEN d.out_seq >= (SELECT settled_out_seq FROM state) THEN 0 ELSE 1 END)
+    CASE WHEN d.dead IS NOT NULL THEN 2
+         WHEN d.out_seq >= (SELECT settled_out_seq FROM state) THEN 0 ELSE 1 END AS what
     FROM delivery d JOIN webhook w ON w.n = d.webhook";
 
 /// Rows per read transaction: a few milliseconds.

@@ -52,19 +52,26 @@ impl Space {
         if !fresh || self.written_since > LOOK_AFTER_BYTES {
             self.look_at(conn);
         }
-        let full = |limit| Err(AppendError::Full { limit });
-        if self.used_bytes + self.written_since >= self.max_bytes {
-            return full(Limit::MaxBytes {
-                max_bytes: self.max_bytes,
-            });
+        if self.limit().is_some() && self.written_since > 0 {
+            // Nobody is refused for an estimate.
+            self.look_at(conn);
+        }
+        self.limit()
+            .map_or(Ok(()), |limit| Err(AppendError::Full { limit }))
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        let Self {
+            max_bytes,
+            floor_bytes,
+            ..
+        } = *self;
+        if self.used_bytes + self.written_since >= max_bytes {
+            return Some(Limit::MaxBytes { max_bytes });
         }
         // What was written went into the WAL, and goes into the file from there.
-        if self.free_bytes.saturating_sub(2 * self.written_since) < self.floor_bytes {
-            return full(Limit::FreeSpace {
-                floor_bytes: self.floor_bytes,
-            });
-        }
-        Ok(())
+        let low = self.free_bytes.saturating_sub(2 * self.written_since) < floor_bytes;
+        low.then_some(Limit::FreeSpace { floor_bytes })
     }
 
     pub(super) fn used(&mut self, bytes: u64) {

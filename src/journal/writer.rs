@@ -189,7 +189,7 @@ impl Writer {
             },
             settled_out_seq,
         );
-        let mut bytes = COMMIT_OVERHEAD_BYTES;
+        let mut bytes = 0;
         for (waiting, appended) in batch.appends.into_iter().zip(appended) {
             if appended.kind == AppendedKind::Stored {
                 bytes += waiting.prepared.stored_bytes();
@@ -201,7 +201,7 @@ impl Writer {
             let _ = ask.answer.send(Ok(()));
         }
         self.space.used(bytes);
-        self.checkpoints.written(bytes);
+        self.checkpoints.written(bytes + COMMIT_OVERHEAD_BYTES);
     }
 
     fn between_batches(&mut self) {

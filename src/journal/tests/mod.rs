@@ -1,7 +1,9 @@
 //! What the journal promises, from outside: append, duplicates, settle, crash, limits.
 
+mod limits;
 mod model;
 mod promises;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -59,3 +61,12 @@ fn crash_copy(path: &Path, to: &Path) {
         }
     }
 }
+
+/// Everything that is there.
+const ALL: read::Filter = read::Filter {
+    state: None,
+    webhook: None,
+    since: None,
+    until: None,
+    limit: usize::MAX,
+};
