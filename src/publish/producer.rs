@@ -127,17 +127,27 @@ impl Producer {
     fn refuse(&self, row: usize, error: KafkaError) -> Refused {
         match error {
             KafkaError::MessageProduction(code) if super::poison::is_about_the_record(code) => {
-                match self.wait().and_then(|()| self.abort()) {
-                    Ok(()) => {
-                        let mut failed = self.reports.take_failed();
-                        failed.push(Failed { row, code });
-                        Refused::Records(failed)
-                    }
-                    Err(refused) => refused,
-                }
+                self.abort_after(Some(Failed { row, code }), error)
             }
             KafkaError::Canceled => Refused::Stopped,
-            other => Refused::Producer(other),
+            // Nothing more is taken on once Kafka has refused a record that went before: that one is the cause.
+            other => self.abort_after(None, other),
+        }
+    }
+
+    /// Ends the transaction and tells which records were refused, or `error` when none was.
+    fn abort_after(&self, refused: Option<Failed>, error: KafkaError) -> Refused {
+        if let Err(refused) = self.wait() {
+            return refused;
+        }
+        let mut failed = self.reports.take_failed();
+        failed.extend(refused);
+        if failed.is_empty() {
+            return Refused::Producer(error);
+        }
+        match self.abort() {
+            Ok(()) => Refused::Records(failed),
+            Err(refused) => refused,
         }
     }
 

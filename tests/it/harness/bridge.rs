@@ -185,12 +185,14 @@ impl Bridge {
 
     /// Waits until Kafka has everything that was accepted.
     pub(crate) fn await_published(&self) {
-        until("every delivery to be published", PUBLISHED_WITHIN, || {
-            match self.pending() {
+        until(
+            "every delivery to be published",
+            PUBLISHED_WITHIN,
+            || match self.pending() {
                 0 => Ok(()),
                 pending => Err(format!("{pending} are pending; {:?}", self.kafka_alarm())),
-            }
-        });
+            },
+        );
     }
 
     /// How many deliveries wait for Kafka, by the bridge's own command.

@@ -66,7 +66,10 @@ fn each_once(records: &[Record], ids: &BTreeSet<String>) {
         *counts.entry(event_id(record)).or_default() += 1;
     }
     let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
-    let missing: Vec<_> = ids.iter().filter(|id| !counts.contains_key(id.as_str())).collect();
+    let missing: Vec<_> = ids
+        .iter()
+        .filter(|id| !counts.contains_key(id.as_str()))
+        .collect();
     let unknown: Vec<_> = counts.keys().filter(|id| !ids.contains(**id)).collect();
     assert!(
         twice.is_empty() && missing.is_empty() && unknown.is_empty(),
@@ -79,13 +82,28 @@ fn in_order(records: &[Record]) {
     let mut last_seq = BTreeMap::<(&str, i32), u64>::new();
     let mut last_step = BTreeMap::<(&str, &str), &str>::new();
     for record in records {
-        let seq: u64 = record.header("bridge.seq").and_then(|seq| seq.parse().ok()).expect("a number");
+        let seq: u64 = record
+            .header("bridge.seq")
+            .and_then(|seq| seq.parse().ok())
+            .expect("a number");
         let before = last_seq.insert((&record.topic, record.partition), seq);
-        assert!(before < Some(seq), "{} behind {before:?} in {record:?}", seq);
+        assert!(
+            before < Some(seq),
+            "{} behind {before:?} in {record:?}",
+            seq
+        );
         let id = event_id(record);
         let before = last_step.insert((&record.topic, record.key()), id);
-        assert!(before < Some(id), "{id} behind {before:?} on {}", record.topic);
-        assert!(id.starts_with(record.key()), "{id} under the key {}", record.key());
+        assert!(
+            before < Some(id),
+            "{id} behind {before:?} on {}",
+            record.topic
+        );
+        assert_eq!(
+            id.rsplit_once('.').map(|(call, _)| call),
+            Some(record.key()),
+            "the key of {id}"
+        );
     }
 }
 
@@ -94,8 +112,18 @@ fn event_id(record: &Record) -> &str {
 }
 
 /// Most steps meet others of their call on the same topic.
-const TYPES: [&str; 5] =
-    ["pre-conversation", "post-conversation", "post-conversation", "analytics-completed", "something-new"];
+const TYPES: [&str; 5] = [
+    "pre-conversation",
+    "post-conversation",
+    "post-conversation",
+    "analytics-completed",
+    "something-new",
+];
 /// The topics of events.
-const TOPICS: [&str; 4] = ["pre-conversation", "post-conversation", "analytics-completed", "unrecognized"];
+const TOPICS: [&str; 4] = [
+    "pre-conversation",
+    "post-conversation",
+    "analytics-completed",
+    "unrecognized",
+];
 const LIMIT: Duration = Duration::from_secs(60);
