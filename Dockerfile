@@ -36,7 +36,7 @@ WORKDIR /var/lib/atoms-kafka-bridge
 
 # By number, so that Kubernetes' runAsNonRoot can tell.
 USER 10001:10001
-# 8080 takes webhooks; 8081 answers /livez, /readyz and /metrics. The image has no client for a HEALTHCHECK: let the
+# 8080 takes webhooks; 8081 answers /livez and /readyz. The image has no client for a HEALTHCHECK: let the
 # platform ask 8081.
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM

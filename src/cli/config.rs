@@ -19,6 +19,10 @@ pub enum Command {
 
 /// Arguments of `config show`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  atoms-kafka-bridge config show --config /etc/bridge.toml
+  ATOMS_BRIDGE__LISTEN__MAX_BODY=1MiB atoms-kafka-bridge config show --json")]
 pub struct ShowArgs {
     /// A JSON object a line, for programs
     #[arg(long)]
@@ -116,39 +120,37 @@ mod tests {
     use super::*;
     use crate::config::Origin;
 
-    fn written(
-        write: fn(&mut Output<&mut Vec<u8>>, &[ShownSetting]) -> Result<(), OutputError>,
-    ) -> String {
+    fn settings() -> [ShownSetting; 2] {
         let setting = |key: &str, value: &str, secrets| ShownSetting {
             key: key.into(),
             value: value.into(),
             origin: Origin::Env { name: "X".into() },
             secrets,
         };
-        let settings = [
+        let missing = SecretState::Missing("unset".into());
+        [
             setting("a.b", "1", vec![]),
-            setting("c", "env:N ***", vec![SecretState::Missing("unset".into())]),
-        ];
-        let mut bytes = Vec::new();
-        write(&mut Output::plain(&mut bytes), &settings).unwrap();
-        String::from_utf8(bytes).unwrap()
+            setting("c", "env:N ***", vec![missing]),
+        ]
     }
 
     #[test]
     fn the_table_names_origin_and_missing_secrets() {
-        let expected = "KEY  VALUE      ORIGIN  SECRET\na.b  1          env X\nc    env:N ***  env X   missing: unset\n";
-        assert_eq!(
-            written(|output, settings| write_table(output, settings)),
-            expected
-        );
+        let mut written = Vec::new();
+        write_table(&mut Output::plain(&mut written), &settings()).unwrap();
+        let expected = "KEY  VALUE      ORIGIN  SECRET\n\
+                        a.b  1          env X\n\
+                        c    env:N ***  env X   missing: unset\n";
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 
     #[test]
     fn json_is_an_object_a_line() {
-        let expected = "{\"key\":\"a.b\",\"value\":\"1\",\"origin\":\"env X\"}\n{\"key\":\"c\",\"value\":\"env:N ***\",\"origin\":\"env X\",\"secrets\":[{\"isSet\":false,\"reason\":\"unset\"}]}\n";
-        assert_eq!(
-            written(|output, settings| write_json(output, settings)),
-            expected
-        );
+        let mut written = Vec::new();
+        write_json(&mut Output::plain(&mut written), &settings()).unwrap();
+        let expected = r#"{"key":"a.b","value":"1","origin":"env X"}
+{"key":"c","value":"env:N ***","origin":"env X","secrets":[{"isSet":false,"reason":"unset"}]}
+"#;
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 }

@@ -1,10 +1,15 @@
 //! `journal status · list · show`: what came, and what became of it; read-only, also while `serve` runs.
 
+mod json;
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use serde::Serialize;
+
+use json::{EntryLine, ShownLine, StatusLine};
 
 use super::output::{
     Mood, Output, OutputError, Shown, bytes_for_people, printable_lines, span_for_people,
@@ -35,6 +40,10 @@ pub struct StatusArgs {
 
 /// Arguments of `journal list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  atoms-kafka-bridge journal list --state dead
+  atoms-kafka-bridge journal list --webhook sales --since 24h --until 1h --json")]
 pub struct ListArgs {
     /// Only deliveries in this state
     #[arg(long, value_enum)]
@@ -58,6 +67,10 @@ pub struct ListArgs {
 
 /// Arguments of `journal show`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  atoms-kafka-bridge journal show 4711
+  atoms-kafka-bridge journal show 4711 --raw > body.json")]
 pub struct ShowArgs {
     /// Its SEQ in `journal list`
     pub seq: u64,
@@ -86,9 +99,8 @@ pub enum StateArg {
 ///
 /// The configuration is wrong, the journal cannot be read, or stdout refuses.
 pub fn run(command: Command, common: &Common) -> anyhow::Result<Ended> {
-    let path = common.load()?.config.journal.path;
-    let viewer = Viewer::open(&path)
-        .with_context(|| format!("cannot look into the journal {}", path.display()))?;
+    let journal = common.load_quietly()?.config.journal;
+    let viewer = Viewer::open(&journal.path)?;
     let mut output = Output::stdout();
     match command {
         Command::Status(args) => status(&mut output, &viewer.status()?, &args)?,
@@ -278,107 +290,6 @@ impl From<StateArg> for State {
             StateArg::Pending => Self::Pending,
             StateArg::Published => Self::Published,
             StateArg::Dead => Self::Dead,
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StatusLine {
-    journal: String,
-    format_version: u32,
-    rows: u64,
-    pending: u64,
-    published: u64,
-    dead: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oldest_pending: Option<Timestamp>,
-    next_out_seq: u64,
-    settled_out_seq: u64,
-    used_bytes: u64,
-    file_bytes: u64,
-}
-
-impl StatusLine {
-    fn new(status: &Status) -> Self {
-        Self {
-            journal: status.uuid.to_string(),
-            format_version: status.format_version,
-            rows: status.rows,
-            pending: status.pending,
-            published: status.published,
-            dead: status.dead,
-            oldest_pending: status.oldest_pending,
-            next_out_seq: status.next_out_seq,
-            settled_out_seq: status.settled_out_seq,
-            used_bytes: status.used_bytes,
-            file_bytes: status.file_bytes,
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EntryLine<'a> {
-    seq: u64,
-    out_seq: u64,
-    webhook: &'a str,
-    id: &'a str,
-    received_at: Timestamp,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_bytes: Option<u64>,
-}
-
-impl<'a> EntryLine<'a> {
-    fn new(entry: &'a Entry) -> Self {
-        Self {
-            seq: entry.seq,
-            out_seq: entry.out_seq,
-            webhook: &entry.webhook,
-            id: &entry.id,
-            received_at: entry.received_at,
-            state: state_name(entry.state),
-            reason: entry.reason.as_deref(),
-            body_bytes: entry.body_bytes,
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownLine<'a> {
-    #[serde(flatten)]
-    entry: EntryLine<'a>,
-    headers: std::collections::BTreeMap<&'static str, &'a str>,
-    intact: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_hex: Option<String>,
-}
-
-impl<'a> ShownLine<'a> {
-    fn new(
-        entry: &'a Entry,
-        headers: &'a KeptHeaders,
-        body: Option<&'a [u8]>,
-        intact: bool,
-    ) -> Self {
-        let text = body.map(std::str::from_utf8);
-        Self {
-            entry: EntryLine::new(entry),
-            headers: named(headers)
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?)))
-                .collect(),
-            intact,
-            body: text.and_then(Result::ok),
-            body_hex: body
-                .filter(|_| text.is_some_and(|text| text.is_err()))
-                .map(hex::encode),
         }
     }
 }

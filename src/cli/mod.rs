@@ -5,9 +5,15 @@
 
 pub mod completions;
 pub mod config;
+pub mod dev;
 pub mod journal;
 pub mod output;
+pub mod samples;
+pub mod schemas;
+pub mod send;
 pub mod serve;
+pub mod tail;
+pub mod topics;
 pub mod when;
 
 use std::io;
@@ -55,8 +61,20 @@ pub struct Common {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Try it: an embedded Kafka, the bridge and sample calls in one process, nothing else installed
+    Dev(dev::Args),
     /// Run the bridge: take deliveries, keep them, publish them
     Serve,
+    /// Sign and send sample calls, or files, to any URL: a test tool
+    Send(send::Args),
+    /// Follow the topics and print events as they come
+    Tail(tail::Args),
+    /// What the topics should be and are; create what is missing
+    #[command(subcommand)]
+    Topics(topics::Command),
+    /// The schemas of the canonical event
+    #[command(subcommand)]
+    Schemas(schemas::Command),
     /// Look into the journal: what came, and what became of it
     #[command(subcommand)]
     Journal(journal::Command),
@@ -88,11 +106,20 @@ impl Common {
     ///
     /// As [`Config::load`].
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        let loaded = Config::load(self.config.as_deref(), process_environment())?;
+        let loaded = self.load_quietly()?;
         for warning in &loaded.warnings {
             tracing::warn!("configuration: {warning}");
         }
         Ok(loaded)
+    }
+
+    /// As [`Common::load`], for commands to which the warnings are no concern.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_quietly(&self) -> Result<Loaded, ConfigError> {
+        Config::load(self.config.as_deref(), process_environment())
     }
 }
 
@@ -110,7 +137,12 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
     let Cli { common, command } = cli;
     telemetry::init(common.log_format, common.verbose)?;
     match command {
+        Command::Dev(args) => dev::run(&args, &common),
         Command::Serve => serve::run(&common),
+        Command::Send(args) => send::run(&args, &common),
+        Command::Tail(args) => tail::run(&args, &common),
+        Command::Topics(command) => topics::run(&command, &common),
+        Command::Schemas(command) => schemas::run(&command),
         Command::Journal(command) => journal::run(command, &common),
         Command::Config(command) => config::run(command, &common),
         Command::Completions(args) => completions::run(args),
@@ -122,10 +154,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let Some(code) = exit_code(error) else {
         return ExitCode::SUCCESS;
     };
-    let mut text = format!("error: {error}\n");
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("  cause: {cause}\n"));
-    }
+    let mut lines: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // Some libraries repeat their cause's text as their own.
+    lines.dedup();
+    let text = format!("error: {}\n", lines.join("\n  cause: "));
     // Without stderr the exit code is all that can be said.
     let _ = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
     ExitCode::from(code)
@@ -151,6 +183,14 @@ fn exit_code(error: &anyhow::Error) -> Option<u8> {
 
 const EXAMPLES: &str = "\
 Examples:
+  atoms-kafka-bridge send --dialect all --count 4
+      Four signed sample calls to the receiver on this machine.
+  atoms-kafka-bridge tail -e --call CALL-1778226705739-7e4c17
+      All that is known of a call, then stop; without -e, what comes from now on.
+  atoms-kafka-bridge topics list
+      What the topics should be and are, and what to do about a difference.
+  atoms-kafka-bridge schemas diff
+      Whether schemas/ is what this build publishes.
   atoms-kafka-bridge config show
       The effective configuration, each value with where it came from, secrets redacted.
   atoms-kafka-bridge journal status

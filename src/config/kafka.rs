@@ -16,9 +16,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<BTreeMap<String, String>> 
         let key = format!("kafka.{name}");
         if let Some(reason) = guarantee_behind(name) {
             reader.reject(&key, ProblemKind::Guarantee(reason));
-        } else if let Some(text) = text_of(reader, &key, setting)
-            && let Some(value) = resolved(reader, &key, text)
-        {
+            continue;
+        }
+        let text = text_of(reader, &key, setting);
+        let Some(value) = text.and_then(|text| resolved(reader, &key, text)) else {
+            continue;
+        };
+        if name.contains('\0') || value.contains('\0') {
+            reader.reject(&key, NUL);
+        } else {
             properties.insert(name.to_owned(), value);
         }
     }
@@ -27,11 +33,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<BTreeMap<String, String>> 
         reader.miss(Need::Kafka, BOOTSTRAP_KEY, ProblemKind::NoBootstrapServers);
     }
     Some(properties)
-}
-
-/// A property's value for people: `***` when it proves something.
-pub(super) fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    if is_sensitive(name) { "***" } else { value }
 }
 
 /// Whether a property's value proves something.
@@ -117,6 +118,11 @@ fn guarantee_behind(name: &str) -> Option<&'static str> {
     })
 }
 
+/// librdkafka takes C strings.
+const NUL: ProblemKind = ProblemKind::Shape {
+    found: "text with a zero byte",
+    accepted: "text without",
+};
 const BOOTSTRAP_KEY: &str = "kafka.bootstrap.servers";
 
 /// librdkafka's names that hold `_` themselves.

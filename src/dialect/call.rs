@@ -45,8 +45,10 @@ pub(super) fn read<'d>(
     (reader.has_call_data() || !is_empty(&call)).then_some(call)
 }
 
+type ReadWay = fn(Cow<'_, str>) -> Option<Way<'_>>;
+
 /// Names that say which way a call went, and whether another word in one of them is a channel.
-const WAYS: [(&str, fn(Cow<'_, str>) -> Option<Way<'_>>); 4] = [
+const WAYS: [(&str, ReadWay); 4] = [
     ("callDirection", known_way),
     ("conversationType", open_way),
     ("call_direction", known_way),

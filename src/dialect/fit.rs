@@ -63,12 +63,9 @@ pub(super) fn time(value: Value<'_>) -> Option<Fitted<Timestamp>> {
 
 /// Whether nothing is lost of a time: no digit below the millisecond but zeros, no leap second.
 fn fits_milliseconds(time: &str) -> bool {
-    let finer = time
-        .split_once(['.', ','])
-        .and_then(|(_, fraction)| fraction.get(3..))
-        .unwrap_or_default();
-    let mut digits = finer.bytes().take_while(u8::is_ascii_digit);
-    digits.all(|digit| digit == b'0') && !time.contains(":60")
+    let fraction = time.split_once(['.', ',']).map_or("", |(_, behind)| behind);
+    let mut finer = fraction.bytes().take_while(u8::is_ascii_digit).skip(3);
+    finer.all(|digit| digit == b'0') && !time.contains(":60")
 }
 
 /// `true` or `false`.

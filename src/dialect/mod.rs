@@ -279,3 +279,6 @@ fn member<'d>(object: Value<'d>, name: &str) -> Option<Value<'d>> {
         .last()
         .map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,7 @@
 //!
 //! Pure. The same bytes always give the same id: duplicates are recognised by it, across restarts and bridges.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use serde_json::value::RawValue;
+use crate::event::json::peek_id;
 
 /// The delivery's own id: the body's top-level `id` if it fits, else one made from the body's hash.
 pub(super) fn own_id(body: &[u8], hash: &[u8; 32]) -> String {
@@ -29,14 +26,6 @@ pub(super) fn with_hash(own_id: &str, hash: &[u8; 32]) -> String {
 pub(super) fn without_hash<'a>(event_id: &'a str, hash: &[u8]) -> Option<&'a str> {
     let suffix = hex::encode(hash.get(..4)?);
     event_id.strip_suffix(&suffix)?.strip_suffix('-')
-}
-
-/// The top-level `id`, if it is a string of 1 to 128 printable ASCII characters.
-fn peek_id(body: &[u8]) -> Option<String> {
-    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
-    let id: String = serde_json::from_str(fields.get("id")?.get()).ok()?;
-    let fits = (1..=128).contains(&id.len()) && id.bytes().all(|b| (0x20..0x7f).contains(&b));
-    fits.then_some(id)
 }
 
 #[cfg(test)]

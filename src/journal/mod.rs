@@ -249,7 +249,7 @@ impl Journal {
 
     /// Why appends are refused now; `None` when they are not.
     pub fn refusal(&self) -> Option<AppendError> {
-        None
+        self.handle.shared.refusal()
     }
 
     /// A connection that reads, for another thread.

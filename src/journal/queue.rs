@@ -20,6 +20,7 @@ pub(super) struct Shared {
     committed: Mutex<Committed>,
     progressed: Condvar,
     settled: watch::Sender<u64>,
+    refusal: Mutex<Option<AppendError>>,
 }
 
 /// An append that waits for its commit.
@@ -81,7 +82,17 @@ impl Shared {
             committed: Mutex::new(committed),
             progressed: Condvar::new(),
             settled: watch::Sender::new(settled_out_seq),
+            refusal: Mutex::default(),
         }
+    }
+
+    /// Why the writer refused the last time it looked.
+    pub(super) fn refusal(&self) -> Option<AppendError> {
+        lock(&self.refusal).clone()
+    }
+
+    pub(super) fn refuse(&self, refusal: Option<AppendError>) {
+        *lock(&self.refusal) = refusal;
     }
 
     pub(super) fn append(&self, waiting: Waiting) {

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -32,6 +32,8 @@ pub(super) struct Writer {
     /// Settled, and not yet written.
     settle_below: u64,
     backlog: VecDeque<Waiting>,
+    /// The last look ended in a refusal.
+    refusing: bool,
 }
 
 /// What one transaction is about.
@@ -58,6 +60,7 @@ impl Writer {
             webhooks: HashMap::new(),
             checkpoints,
             settle_below: 0,
+            refusing: false,
             backlog: VecDeque::new(),
         }
     }
@@ -66,10 +69,10 @@ impl Writer {
     pub(super) fn run(mut self) {
         let _abandon = AbandonOnExit(Arc::clone(&self.shared));
         loop {
-            let until = if self.backlog.is_empty() {
-                self.sweeper.next_at()
-            } else {
-                Instant::now()
+            let until = match (self.backlog.is_empty(), self.refusing) {
+                (false, _) => Instant::now(),
+                (true, true) => self.sweeper.next_at().min(Instant::now() + LOOK_AGAIN),
+                (true, false) => self.sweeper.next_at(),
             };
             let mut taken = self.shared.take(Some(until));
             self.settle_below = self.settle_below.max(taken.settle_below.unwrap_or(0));
@@ -79,6 +82,7 @@ impl Writer {
                 asks: taken.asks,
             };
             self.write(batch);
+            self.look_again();
             self.between_batches();
             if taken.closed && self.backlog.is_empty() {
                 break self.finish();
@@ -107,6 +111,7 @@ impl Writer {
         if !batch.appends.is_empty()
             && let Err(full) = self.space.check(self.conn.as_ref())
         {
+            self.refuse(Some(full.clone()));
             for waiting in batch.appends.drain(..) {
                 answer(waiting, Err(full.clone()));
             }
@@ -116,8 +121,11 @@ impl Writer {
             return;
         }
         let before = self.numbers;
-        match self.commit(&batch) {
+        match self.commit(&batch, Store::WhenChanged) {
             Ok(appended) => {
+                if self.refusing && !appended.is_empty() {
+                    self.refuse(None);
+                }
                 self.answer_all(batch, appended);
                 if settles {
                     self.sweeper.hurry();
@@ -127,12 +135,42 @@ impl Writer {
                 self.numbers = before;
                 self.webhooks.clear();
                 self.conn = None;
-                refuse_all(batch, &AppendError::of_commit(error));
+                let error = AppendError::of_commit(error);
+                self.refuse(Some(error.clone()));
+                refuse_all(batch, &error);
             }
         }
     }
 
-    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Vec<Appended>> {
+    fn refuse(&mut self, refusal: Option<AppendError>) {
+        self.refusing = refusal.is_some();
+        self.shared.refuse(refusal);
+    }
+
+    /// While nobody delivers because readiness says that deliveries are refused, only the writer can find out that they
+    /// are not any more: it looks at the room, and commits something small.
+    fn look_again(&mut self) {
+        if !self.refusing {
+            return;
+        }
+        let room = self.space.check(self.conn.as_ref());
+        let probe = Batch {
+            appends: Vec::new(),
+            asks: Vec::new(),
+        };
+        let refusal = room.err().or_else(|| {
+            let before = self.numbers;
+            let probed = self.commit(&probe, Store::Always);
+            if probed.is_err() {
+                self.numbers = before;
+                self.conn = None;
+            }
+            probed.err().map(AppendError::of_commit)
+        });
+        self.refuse(refusal);
+    }
+
+    fn commit(&mut self, batch: &Batch, store: Store) -> rusqlite::Result<Vec<Appended>> {
         let settle_below = self.settle_below;
         self.ensure_open()?;
         let Self {
@@ -157,7 +195,7 @@ impl Writer {
             }
         }
         settle(&tx, numbers, settle_below)?;
-        if *numbers != before {
+        if *numbers != before || store == Store::Always {
             numbers.store(&tx)?;
         }
         tx.commit()?;
@@ -226,6 +264,13 @@ impl Writer {
             let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
     }
+}
+
+/// Whether the numbers are written.
+#[derive(PartialEq, Eq)]
+enum Store {
+    WhenChanged,
+    Always,
 }
 
 fn apply(tx: &Transaction<'_>, numbers: &mut Numbers, change: &Change) -> rusqlite::Result<()> {
@@ -310,6 +355,8 @@ impl Drop for AbandonOnExit {
     }
 }
 
+/// How often a writer that refuses looks whether it still must.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const BATCH_ROWS: usize = 512;
 const BATCH_BYTES: u64 = 16 << 20;
 /// What a commit writes beside its rows.

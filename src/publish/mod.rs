@@ -1,5 +1,5 @@
-//! Publishes what is pending in the journal, in order, in Kafka transactions; the only user of librdkafka but for the
-//! embedded cluster of `dev` and the reader of `tail`.
+//! Publishes what is pending in the journal, in order, in Kafka transactions; the only user of librdkafka, and so also
+//! the home of `dev`'s embedded cluster and of the reader behind `tail`.
 //!
 //! Each transaction holds the records of consecutive rows and the mark, the `out_seq` behind the last of them. A new producer
 //! (at start, and after an error that the old one cannot survive) first fences its predecessor and ends its
@@ -8,6 +8,8 @@
 
 mod batch;
 pub mod client;
+pub mod embedded;
+pub mod follow;
 mod poison;
 mod producer;
 mod recover;
@@ -213,10 +215,11 @@ impl Worker {
     fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.session(&mut pause) {
-                Ended::Stopped => return,
-                ended => self.alarm(&ended),
+            let ended = self.session(&mut pause);
+            if let Ended::Stopped = ended {
+                return;
             }
+            self.alarm(&ended);
             if self.stop.wait(pause) {
                 return;
             }

@@ -1,5 +1,10 @@
 //! A transactional producer: a batch of records and the mark, committed together or not at all.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "librdkafka's errors grow; what nobody knows ends the producer"
+)]
+
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::Stop;
@@ -89,6 +90,29 @@ pub fn max_message_bytes(max_body_bytes: u64) -> u64 {
     max_body_bytes + 1024 * 1024
 }
 
+/// What a topic is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// How many replicas the partition with the fewest has.
+    pub replication: u32,
+}
+
+impl Found {
+    fn of(topic: &MetadataTopic) -> Self {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let replicas = topic
+            .partitions()
+            .iter()
+            .map(|partition| partition.replicas().len());
+        Self {
+            partitions: count(topic.partitions().len()),
+            replication: count(replicas.min().unwrap_or(0)),
+        }
+    }
+}
+
 /// Reads and creates topics.
 pub struct Topics {
     admin: AdminClient<Quiet>,
@@ -114,16 +138,16 @@ impl Topics {
         Self { stop, ..self }
     }
 
-    /// The partition counts of those topics that exist.
+    /// What those topics are that exist.
     ///
     /// # Errors
     ///
     /// When Kafka does not answer or refuses to tell.
-    pub fn partitions(
+    pub fn describe(
         &self,
         names: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, u32>, TopicsError> {
-        let mut counts = BTreeMap::new();
+    ) -> Result<BTreeMap<String, Found>, TopicsError> {
+        let mut all = BTreeMap::new();
         for name in names {
             let client = self.admin.inner();
             let metadata = in_steps(TIMEOUT, &self.stop, |step| {
@@ -134,17 +158,28 @@ impl Topics {
                 continue;
             };
             match topic.error().map(RDKafkaErrorCode::from) {
-                None => {
-                    counts.insert(
-                        name.clone(),
-                        u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
-                    );
-                }
+                None => drop(all.insert(name.clone(), Found::of(topic))),
                 Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
                 Some(code) => return Err(TopicsError::Metadata(KafkaError::MetadataFetch(code))),
             }
         }
-        Ok(counts)
+        Ok(all)
+    }
+
+    /// The partition counts of those topics that exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topics::describe`].
+    pub fn partitions(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, u32>, TopicsError> {
+        let found = self.describe(names)?;
+        let counts = found
+            .into_iter()
+            .map(|(name, found)| (name, found.partitions));
+        Ok(counts.collect())
     }
 
     /// Creates what is missing of `plan` and answers with the one partition count of all, and what was created.

@@ -110,11 +110,9 @@ impl Sent {
     /// Makes texts and numbers differ from all others in the body.
     fn number_leaves(&mut self, next: &mut u32) {
         match self {
-            Self::Number(digits) => {
-                *next += 1;
-                // In front, where neither sign, fraction nor exponent can swallow it.
-                let sign = if digits.starts_with('-') { "-" } else { "" };
-                *digits = format!("{sign}{}{}", *next + 1000, digits.trim_start_matches('-'));
+            Self::Number(digits) => *digits = marked(digits, next),
+            Self::Text(text) if is_number(&text.decoded) => {
+                *text = Text::plain(&marked(&text.decoded, next));
             }
             Self::Text(text) if !is_word(&text.decoded) => {
                 *next += 1;
@@ -152,7 +150,13 @@ pub(crate) fn body(dialect: char) -> impl Strategy<Value = Sent> {
                 [1, 1, 3][place]
             };
             let id = Text::plain("CALL-1778226705739-7e4c17");
-            parts[place].push((Text::plain(call_id), Sent::Text(id)));
+            let id = (Text::plain(call_id), Sent::Text(id));
+            let call_id_at_root = if place == 3 {
+                Some(id)
+            } else {
+                parts[place].push(id);
+                None
+            };
             let [call_data, mut metadata, data, mut root, analytics] = parts;
             if !call_data.is_empty() {
                 metadata.push((Text::plain("callData"), Sent::Object(call_data)));
@@ -165,12 +169,14 @@ pub(crate) fn body(dialect: char) -> impl Strategy<Value = Sent> {
                 };
                 home.push((Text::plain("analytics"), Sent::Object(analytics)));
             }
+            // Behind what might repeat their names, since of repeated keys the last one wins.
+            root.extend(extra);
             for (name, members) in [("metadata", metadata), ("data", data)] {
                 if !members.is_empty() {
-                    root.insert(root.len() / 2, (Text::plain(name), Sent::Object(members)));
+                    root.push((Text::plain(name), Sent::Object(members)));
                 }
             }
-            root.extend(extra);
+            root.extend(call_id_at_root);
             if let Some(depth) = deep {
                 let nested =
                     (0..depth).fold(Sent::Number("7".into()), |inner, level| match level % 2 {
@@ -291,6 +297,22 @@ const WORDS: &[&str] = &[
     "CALL-1778226705739-7e4c17",
 ];
 
+/// A number that no other in the body is; the mark comes in front, where no sign, fraction or exponent swallows it.
+fn marked(digits: &str, next: &mut u32) -> String {
+    *next += 1;
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", digits),
+    };
+    format!("{sign}{}{digits}", *next + 1000)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty()
+        && serde_json::from_str::<serde_json::Number>(text).is_ok()
+        && text.trim() == text
+}
+
 fn is_word(text: &str) -> bool {
     WORDS.contains(&text) || text.contains("T0") || text.starts_with("https://")
 }
@@ -406,13 +428,8 @@ fn value() -> BoxedStrategy<Sent> {
 }
 
 fn number() -> BoxedStrategy<Sent> {
-    "-?[0-9]{0,24}(\\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?"
-        .prop_map(
-            |digits| match digits.trim_start_matches('-').chars().next() {
-                // The mark that makes it unique comes in front.
-                _ => Sent::Number(digits),
-            },
-        )
+    "-?[1-9][0-9]{0,24}(\\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?"
+        .prop_map(Sent::Number)
         .boxed()
 }
 

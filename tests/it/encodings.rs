@@ -26,7 +26,11 @@ fn compressed_deliveries_become_events_and_bombs_dead_letters() {
         ("identity", calls::delivery("CALL-identity", 1), None),
         ("gzip", bomb, Some("too-large-decoded")),
         ("gzip", cut, Some("damaged-content-encoding")),
-        ("br", b"whatever this is".to_vec(), Some("unknown-content-encoding")),
+        (
+            "br",
+            b"whatever this is".to_vec(),
+            Some("unknown-content-encoding"),
+        ),
     ];
     let mut client = bridge.client();
     for (encoding, body, _) in &deliveries {

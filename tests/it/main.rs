@@ -13,6 +13,7 @@ mod harness;
 mod acknowledgement;
 mod bodies;
 mod broker;
+mod dev;
 mod encodings;
 mod golden;
 mod http_table;

@@ -49,20 +49,18 @@ fn prove(dialect: char) {
     };
     TestRunner::new(config)
         .run(&(body(dialect), any::<u64>()), |(sent, mut seed)| {
-            let event = parse(&sent.json());
             let unique = sent.without_repeats();
+            let event = parse(&unique.json());
             Check {
                 event: &event,
                 root: &unique,
             }
             .value(&unique, &mut Vec::new())?;
-            let shuffled = unique.shuffled(&mut seed);
-            prop_assert_eq!(
-                &parse(&shuffled.json()),
-                &event,
-                "in another order: {}",
-                shuffled.json()
-            );
+            let shuffled = unique.shuffled(&mut seed).json();
+            for same in [sent.json(), shuffled] {
+                let other = without_quotes(parse(&same));
+                prop_assert_eq!(other, without_quotes(event.clone()), "{}", same);
+            }
             let topic = match &event.at("/type") {
                 Some(Tree::Text(name)) if Stage::ALL.iter().any(|stage| stage.name() == name) => {
                     name
@@ -78,6 +76,16 @@ fn prove(dialect: char) {
             Ok(())
         })
         .unwrap();
+}
+
+/// Without the text of members with broken keys, which is quoted as it stood, in whatever order.
+fn without_quotes(mut event: Tree) -> Tree {
+    if let Tree::Object(members) = &mut event
+        && let Some(Tree::Object(unmapped)) = members.get_mut("unmapped")
+    {
+        unmapped.retain(|pointer, _| !pointer.ends_with('#'));
+    }
+    event
 }
 
 fn parse(body: &str) -> Tree {
@@ -184,7 +192,11 @@ impl<'t> Check<'t> {
         let here = pointer(path);
         let told = |(key, told): (&String, &Tree)| {
             let is_here = *key == here || (here.ends_with('#') && key.starts_with(&here));
-            is_here && *told == Tree::Text(text.raw.clone())
+            let Tree::Text(told) = told else { return false };
+            let behind = text.raw.strip_prefix(told.as_str());
+            let is_query = |rest: &str| rest.starts_with('?') || rest.starts_with("\\u003f");
+            is_here
+                && behind.is_some_and(|rest| rest.is_empty() || (here == "/url" && is_query(rest)))
         };
         !text.is_broken || unmapped.iter().any(told)
     }

@@ -1,0 +1,335 @@
+//! `dev`: the whole thing at once, with nothing else installed.
+//!
+//! An embedded Kafka, the topics, the bridge on a journal of its own, a caller that delivers signed sample calls in every
+//! dialect, and a reader that prints each event as it comes back from its topic. What runs in between is `serve`'s own road.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use super::output::Output;
+use super::samples::{self, Dialect};
+use super::send::{Poster, headers, receiver};
+use super::serve::{runtime, terminated};
+use super::{Common, Ended, tail};
+use crate::bridge::Bridge;
+use crate::config::{Ack, Config, Loaded, Need, Webhook};
+use crate::publish::embedded::EmbeddedKafka;
+use crate::publish::follow::{Follower, From, Next, Until};
+use crate::publish::topics::Plan;
+use crate::receive::delivery::WebhookName;
+use crate::time::Timestamp;
+use crate::verify::secret::Secret;
+
+/// Runs the whole thing with nothing else installed: an embedded Kafka, the bridge, a caller with sample calls, a reader
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Send no sample calls; wait for deliveries from elsewhere
+    #[arg(long, conflicts_with_all = ["calls", "rate"])]
+    no_samples: bool,
+    /// End by itself after so many sample calls, once all of their events were read back
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    calls: Option<u64>,
+    /// Sample calls a second
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = positive)]
+    rate: f64,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let usable = rate.is_finite() && (0.001..=1000.0).contains(&rate);
+    usable
+        .then_some(rate)
+        .ok_or_else(|| "from 0.001 to 1000".to_owned())
+}
+
+/// Runs until Ctrl-C, or until `--calls` are through.
+///
+/// # Errors
+///
+/// Whatever keeps the embedded Kafka or the bridge from starting.
+pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
+    let journal = TemporaryDirectory::make().context("cannot make a directory for the journal")?;
+    let mut config = configure(&common.load()?, &journal.0)?;
+    let plan = Plan::of(&config);
+    let kafka =
+        EmbeddedKafka::start(&plan.names, PARTITIONS).context("cannot start the embedded Kafka")?;
+    config.kafka = BTreeMap::from([("bootstrap.servers".to_owned(), kafka.address())]);
+    let ended = runtime()?.block_on(dev(args, config, &plan.names));
+    // The clients are gone before the cluster goes.
+    drop(kafka);
+    ended
+}
+
+/// The configured webhooks and topics; everything else is `dev`'s own.
+fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
+    let mut config = loaded
+        .require(&[Need::Webhooks])
+        .unwrap_or_else(|_| loaded.config.clone());
+    config.journal.path = journal.join("journal.db");
+    let loopback =
+        |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], free_or(address.port())));
+    config.listen.webhooks = loopback(config.listen.webhooks);
+    config.listen.health = loopback(config.listen.health);
+    // Each event is counted once when it is read back.
+    config.topics.all = None;
+    let name = WebhookName::parse("default").context("a webhook can be called default")?;
+    let usable = |webhook: &Webhook| !webhook.secrets.is_empty();
+    if !config.webhooks.values().any(usable) {
+        let secret = Secret::new(uuid::Uuid::new_v4().to_string().as_bytes())
+            .context("a UUID is not empty")?;
+        let webhook = Webhook {
+            name: name.clone(),
+            secrets: vec![secret],
+            header: None,
+            topic_prefix: None,
+            ack: Ack::Journal,
+        };
+        config.webhooks = BTreeMap::from([(name, webhook)]);
+    }
+    Ok(config)
+}
+
+/// The port if nobody has it, else any: a second `dev` is nothing to complain about.
+fn free_or(port: u16) -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", port)).map_or(0, |_| port)
+}
+
+async fn dev(args: &Args, config: Config, topics: &BTreeSet<String>) -> anyhow::Result<Ended> {
+    let terminated = terminated()?;
+    let webhook = config
+        .webhooks
+        .values()
+        .find(|webhook| !webhook.secrets.is_empty());
+    let webhook = webhook.cloned().context("a webhook has a secret")?;
+    let kafka = config.kafka.clone();
+    let bridge = Bridge::start(config).await?;
+    let url = receiver(bridge.webhooks_address()?, &webhook.name)?;
+    welcome(&kafka, url.as_str(), topics, &bridge)?;
+    let secret = webhook
+        .secrets
+        .first()
+        .cloned()
+        .context("a webhook has a secret")?;
+    let poster = Poster::new(url, secret, headers(&webhook, &[])?)?;
+    let seen = Seen::default();
+    let (stop, stopped) = watch::channel(());
+    let reader = Reader {
+        kafka,
+        topics: topics.iter().cloned().collect(),
+        seen: seen.clone(),
+        stopped: stopped.clone(),
+    };
+    let reading = tokio::task::spawn_blocking(move || reader.run());
+    let running = tokio::spawn(bridge.run(until(stopped)));
+    let finished = tokio::select! {
+        () = terminated => Finished::Stopped,
+        finished = call(args, &poster, &seen) => finished?,
+    };
+    drop(stop);
+    running.await.context("the bridge panicked")?;
+    reading.await.context("the reader panicked")??;
+    summary(&seen, finished)
+}
+
+fn welcome(
+    kafka: &BTreeMap<String, String>,
+    url: &str,
+    topics: &BTreeSet<String>,
+    bridge: &Bridge,
+) -> anyhow::Result<()> {
+    let address = kafka
+        .get("bootstrap.servers")
+        .map(String::as_str)
+        .unwrap_or_default();
+    let topic = topics
+        .iter()
+        .find(|name| name.ends_with("post-conversation"))
+        .map(String::as_str)
+        .unwrap_or_default();
+    let mut out = Output::stdout();
+    out.line(&format!(
+        "Kafka      {address}   (embedded, in memory; gone when this ends)"
+    ))?;
+    out.line(&format!("webhook    {url}"))?;
+    out.line(&format!(
+        "health     http://{}/readyz",
+        bridge.health_address()?
+    ))?;
+    out.line(&format!("read along kcat -C -b {address} -t {topic} -e"))?;
+    out.line("")?;
+    Ok(())
+}
+
+async fn until(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Why the caller ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finished {
+    /// Every sample's event was read back.
+    Complete,
+    /// Some were not, though there was time.
+    Incomplete,
+    /// The user ended it.
+    Stopped,
+}
+
+/// Delivers sample calls, one after another, each call's deliveries in order.
+async fn call(args: &Args, poster: &Poster, seen: &Seen) -> anyhow::Result<Finished> {
+    if args.no_samples {
+        std::future::pending::<()>().await;
+    }
+    let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / args.rate));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for number in 0..args.calls.unwrap_or(u64::MAX) {
+        pace.tick().await;
+        for sample in samples::call(Dialect::of(number), number, Timestamp::now()) {
+            let answer = poster.post(sample.body.into_bytes()).await;
+            if !answer.is_taken() {
+                tracing::error!(call_id = sample.call_id, "a sample was not taken: {answer}");
+            }
+            seen.answered(answer.is_taken());
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if seen.is_complete() {
+            return Ok(Finished::Complete);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(Finished::Incomplete)
+}
+
+/// What was answered and what came back.
+#[derive(Debug, Clone, Default)]
+struct Seen(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    stored: u64,
+    refused: u64,
+    records: BTreeMap<String, u64>,
+    latencies_ms: Vec<i64>,
+}
+
+impl Seen {
+    fn answered(&self, taken: bool) {
+        let mut counts = self.counts();
+        if taken {
+            counts.stored += 1
+        } else {
+            counts.refused += 1
+        }
+    }
+
+    fn read(&self, topic: &str, received: Option<Timestamp>) {
+        let mut counts = self.counts();
+        *counts.records.entry(topic.to_owned()).or_default() += 1;
+        if let Some(received) = received {
+            counts
+                .latencies_ms
+                .push(Timestamp::now().unix_ms() - received.unix_ms());
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let counts = self.counts();
+        counts.records.values().sum::<u64>() >= counts.stored
+    }
+
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Prints what arrives on the topics.
+struct Reader {
+    kafka: BTreeMap<String, String>,
+    topics: Vec<String>,
+    seen: Seen,
+    stopped: watch::Receiver<()>,
+}
+
+impl Reader {
+    fn run(self) -> anyhow::Result<()> {
+        let mut follower =
+            Follower::connect(&self.kafka, &self.topics, From::Beginning, Until::Forever)?;
+        // Locked for a line at a time, so that Ctrl-C's summary can be written.
+        while self.stopped.has_changed().is_ok() {
+            if let Next::Record(mut record) = follower.next(LOOK)? {
+                let received = serde_json::from_slice::<Received>(&record.value).ok();
+                let received = received.and_then(|event| Timestamp::parse(&event.received_at));
+                self.seen.read(&record.topic, received);
+                // The embedded cluster does not keep timestamps.
+                record.timestamp = received;
+                Output::stdout().line(&tail::line(&record))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Received {
+    received_at: String,
+}
+
+fn summary(seen: &Seen, finished: Finished) -> anyhow::Result<Ended> {
+    let mut counts = seen.counts();
+    counts.latencies_ms.sort_unstable();
+    let mut out = Output::stdout();
+    out.line("")?;
+    out.line(&format!(
+        "deliveries answered 200: {}, refused: {}",
+        counts.stored, counts.refused
+    ))?;
+    for (topic, records) in &counts.records {
+        out.line(&format!("{records:>7}  {topic}"))?;
+    }
+    let middle = counts.latencies_ms.get(counts.latencies_ms.len() / 2);
+    if let (Some(middle), Some(slowest)) = (middle, counts.latencies_ms.last()) {
+        out.line(&format!(
+            "from receipt to read back from Kafka: median {middle} ms, slowest {slowest} ms"
+        ))?;
+    }
+    if finished == Finished::Incomplete {
+        out.line("some events were not read back in time; run again with -v to see why")?;
+    }
+    let whole = finished != Finished::Incomplete && counts.refused == 0;
+    Ok(if whole { Ended::Done } else { Ended::Finding })
+}
+
+/// A directory that goes with this value.
+struct TemporaryDirectory(PathBuf);
+
+impl TemporaryDirectory {
+    fn make() -> std::io::Result<Self> {
+        let name = format!("atoms-kafka-bridge-dev-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        // What is left is in the system's directory for what may go.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Few enough that the embedded Kafka stays small.
+const PARTITIONS: u32 = 6;
+/// How long events may take to be read back after the last call.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the reader looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(100);

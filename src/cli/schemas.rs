@@ -1,0 +1,349 @@
+//! `schemas list · show · write · diff`: the published schemas of the canonical event.
+//!
+//! `diff` is what keeps `schemas/` and the code from drifting apart: it fails on a file that is missing, differs or is
+//! not published.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::output::{Mood, Output, OutputError, Shown, printable};
+use super::{Ended, UsageError};
+use crate::event::Event;
+use crate::event::schema::{Published, published};
+
+/// What to do with the schemas.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List the published schemas
+    List(ListArgs),
+    /// Print a schema
+    Show(ShowArgs),
+    /// Write all schemas into a directory
+    Write(WriteArgs),
+    /// Compare a directory with the published schemas; exit code 1 when they differ
+    Diff(DiffArgs),
+}
+
+/// Arguments of `schemas list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// A JSON object a line, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `schemas show`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// pre-conversation, post-conversation, analytics-completed or unrecognized
+    #[arg(value_name = "TYPE")]
+    pub topic: String,
+    /// Which version [default: the latest]
+    #[arg(long, value_name = "N")]
+    pub version: Option<u32>,
+}
+
+/// Arguments of `schemas write`.
+#[derive(Debug, clap::Args)]
+pub struct WriteArgs {
+    /// Made when it is not there
+    pub dir: PathBuf,
+}
+
+/// Arguments of `schemas diff`.
+#[derive(Debug, clap::Args)]
+pub struct DiffArgs {
+    /// The directory
+    #[arg(default_value = "schemas")]
+    pub dir: PathBuf,
+    /// A JSON object for each difference, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `schemas …`.
+///
+/// # Errors
+///
+/// A wrong use, a file that cannot be read or written, or stdout refuses.
+pub fn run(command: &Command) -> anyhow::Result<Ended> {
+    let mut output = Output::stdout();
+    match command {
+        Command::List(args) => list(&mut output, args)?,
+        Command::Show(args) => show(&mut output, args)?,
+        Command::Write(args) => write(&mut output, &args.dir)?,
+        Command::Diff(args) => return diff(&mut output, args),
+    }
+    Ok(Ended::Done)
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(rename = "type")]
+    topic: &'a str,
+    version: u32,
+    file: &'a str,
+    bytes: usize,
+}
+
+fn list(output: &mut Output<impl Write>, args: &ListArgs) -> Result<(), OutputError> {
+    let schemas = published();
+    let lines = schemas.iter().map(|schema| Listed {
+        topic: schema.topic,
+        version: Event::SCHEMA_VERSION,
+        file: &schema.file,
+        bytes: schema.text.len(),
+    });
+    if args.json {
+        return lines.into_iter().try_for_each(|line| output.json(&line));
+    }
+    let rows = lines.map(|line| {
+        vec![
+            Shown::text(line.topic),
+            Shown::number(line.version),
+            Shown::text(line.file),
+            Shown::number(line.bytes),
+        ]
+    });
+    output.table(&["TYPE", "VERSION", "FILE", "BYTES"], rows)
+}
+
+fn show(output: &mut Output<impl Write>, args: &ShowArgs) -> anyhow::Result<()> {
+    let schemas = published();
+    let Some(schema) = schemas.iter().find(|schema| schema.topic == args.topic) else {
+        let known: Vec<_> = schemas.iter().map(|schema| schema.topic).collect();
+        let topic = printable(&args.topic);
+        return Err(UsageError(format!(
+            "no schema for {topic}; there are {}",
+            known.join(", ")
+        ))
+        .into());
+    };
+    let latest = Event::SCHEMA_VERSION;
+    match args.version {
+        None => {}
+        Some(version) if version == latest => {}
+        Some(version) => {
+            return Err(UsageError(format!(
+                "no version {version} of {}; there is {latest}",
+                schema.topic
+            ))
+            .into());
+        }
+    }
+    Ok(output.bytes(schema.text.as_bytes())?)
+}
+
+fn write(output: &mut Output<impl Write>, dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir)
+        .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+    for schema in published() {
+        let path = dir.join(&schema.file);
+        let done = match read(&path)? {
+            Some(found) if found == schema.text.as_bytes() => "unchanged",
+            Some(_) => "changed",
+            None => "new",
+        };
+        if done != "unchanged" {
+            fs::write(&path, &schema.text)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        output.line(&format!("{}: {done}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn diff(output: &mut Output<impl Write>, args: &DiffArgs) -> anyhow::Result<Ended> {
+    let differences = compare(&args.dir, &published())?;
+    for difference in &differences {
+        if args.json {
+            output.json(difference)?;
+        } else {
+            output.table(&[], [difference.row()])?;
+            difference
+                .changes
+                .iter()
+                .try_for_each(|line| output.line(&printable(line)))?;
+        }
+    }
+    if differences.is_empty() {
+        return Ok(Ended::Done);
+    }
+    if !args.json {
+        output.line(&format!(
+            "If the change is meant and these versions are not released, run `schemas write {}`; a released version never changes.",
+            args.dir.display()
+        ))?;
+    }
+    Ok(Ended::Finding)
+}
+
+/// A file that is not as published.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Difference {
+    file: String,
+    state: State,
+    /// Lines of the file with `-`, published ones with `+`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Missing,
+    Differs,
+    Superfluous,
+}
+
+impl Difference {
+    fn row(&self) -> Vec<Shown> {
+        let word = match self.state {
+            State::Missing => "missing",
+            State::Differs => "differs",
+            State::Superfluous => "superfluous",
+        };
+        vec![
+            Shown::Word(word.to_owned(), Mood::Ill),
+            Shown::text(&self.file),
+        ]
+    }
+}
+
+/// Only `.json` files count: other descriptions may lie beside the schemas.
+fn compare(dir: &Path, schemas: &[Published]) -> anyhow::Result<Vec<Difference>> {
+    let mut differences = Vec::new();
+    for schema in schemas {
+        let (state, changes) = match read(&dir.join(&schema.file))? {
+            Some(found) if found == schema.text.as_bytes() => continue,
+            Some(found) => (
+                State::Differs,
+                changes(&String::from_utf8_lossy(&found), &schema.text),
+            ),
+            None => (State::Missing, Vec::new()),
+        };
+        differences.push(Difference {
+            file: schema.file.clone(),
+            state,
+            changes,
+        });
+    }
+    let known: BTreeSet<&str> = schemas.iter().map(|schema| schema.file.as_str()).collect();
+    let others = json_files(dir)?
+        .into_iter()
+        .filter(|file| !known.contains(file.as_str()));
+    differences.extend(others.map(|file| Difference {
+        file,
+        state: State::Superfluous,
+        changes: Vec::new(),
+    }));
+    Ok(differences)
+}
+
+/// The file's bytes; `None` when there is none.
+fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn json_files(dir: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries.collect::<Result<Vec<_>, io::Error>>(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    };
+    let entries =
+        entries.with_context(|| format!("cannot read the directory {}", dir.display()))?;
+    let names = entries
+        .iter()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name.ends_with(".json")).collect())
+}
+
+/// What stands between the lines that both begin and both end with.
+fn changes(found: &str, expected: &str) -> Vec<String> {
+    let (found, expected): (Vec<_>, Vec<_>) = (found.lines().collect(), expected.lines().collect());
+    let pairs = found.iter().zip(&expected);
+    let before = pairs.take_while(|(a, b)| a == b).count();
+    let (found, expected) = (found.split_at(before).1, expected.split_at(before).1);
+    let pairs = found.iter().rev().zip(expected.iter().rev());
+    let behind = pairs.take_while(|(a, b)| a == b).count();
+    let middle = |lines: &[&str], sign: char| {
+        let lines = lines.iter().take(lines.len() - behind);
+        lines
+            .map(|line| format!("{sign} {line}"))
+            .collect::<Vec<_>>()
+    };
+    let mut changes = vec![format!("from line {}:", before + 1)];
+    for mut side in [middle(found, '-'), middle(expected, '+')] {
+        let more = side.len().saturating_sub(MOST_LINES);
+        side.truncate(MOST_LINES);
+        changes.extend(side);
+        if more > 0 {
+            changes.push(format!("  … and {more} more lines"));
+        }
+    }
+    if changes.len() == 1 {
+        changes.push("  only line ends differ".to_owned());
+    }
+    changes
+}
+
+/// So much of each side is shown.
+const MOST_LINES: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_schemas_do_not_differ_and_drift_is_told() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("made/schemas");
+        let differences = || compare(&dir, &published()).unwrap();
+        assert!(differences().iter().all(|d| d.state == State::Missing));
+
+        write(&mut Output::plain(Vec::new()), &dir).unwrap();
+        fs::write(dir.join("asyncapi.yaml"), "beside").unwrap();
+        assert_eq!(differences(), []);
+
+        let path = dir.join("unrecognized.v1.json");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replacen("draft-07", "draft-08", 1)).unwrap();
+        fs::write(dir.join("stray.v9.json"), "{}").unwrap();
+        fs::remove_file(dir.join("post-conversation.v1.json")).unwrap();
+        let found: Vec<_> = differences()
+            .into_iter()
+            .map(|d| (d.file, d.state))
+            .collect();
+        let expected = [
+            ("post-conversation.v1.json", State::Missing),
+            ("unrecognized.v1.json", State::Differs),
+            ("stray.v9.json", State::Superfluous),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(file, state)| (file.to_owned(), state))
+        );
+    }
+
+    #[test]
+    fn only_the_lines_that_differ_are_shown() {
+        assert_eq!(
+            changes("a\nb\nc\nd\n", "a\nx\nd\n"),
+            ["from line 2:", "- b", "- c", "+ x"]
+        );
+        assert_eq!(
+            changes("a\n", "a"),
+            ["from line 2:", "  only line ends differ"]
+        );
+    }
+}

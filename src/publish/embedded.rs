@@ -1,0 +1,35 @@
+//! The Kafka inside `dev`: librdkafka's mock cluster, which speaks the real protocol on a port of this machine.
+//!
+//! It keeps everything in memory, 5 MiB a partition at most, and forgets the oldest first. It holds no mark, so nothing that
+//! is promised about restarts is promised on it.
+
+use std::collections::BTreeSet;
+
+use rdkafka::error::KafkaError;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+
+/// A Kafka that ends with this value.
+pub struct EmbeddedKafka {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+}
+
+impl EmbeddedKafka {
+    /// Starts it with these topics; nobody else can create any.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be had, or a topic's name is not legal.
+    pub fn start(topics: &BTreeSet<String>, partitions: u32) -> Result<Self, KafkaError> {
+        let cluster = MockCluster::new(1)?;
+        for topic in topics {
+            cluster.create_topic(topic, i32::try_from(partitions).unwrap_or(i32::MAX), 1)?;
+        }
+        Ok(Self { cluster })
+    }
+
+    /// What clients set as `bootstrap.servers`.
+    pub fn address(&self) -> String {
+        self.cluster.bootstrap_servers()
+    }
+}
