@@ -11,7 +11,7 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::Stop;
+use super::{Stop, poison};
 
 /// Properties of every client: what was configured, over defaults that fit a bridge.
 pub fn properties(configured: &BTreeMap<String, String>) -> ClientConfig {
@@ -141,8 +141,9 @@ impl Reports {
     pub fn take_failed(&self) -> Vec<Failed> {
         let failed = std::mem::take(&mut self.counts().failed);
         // One refused record ends the transaction, and librdkafka then purges all that it has not sent.
-        let (purged, causes): (Vec<_>, Vec<_>) =
-            failed.into_iter().partition(|failed| is_purge(failed.code));
+        let (purged, causes): (Vec<_>, Vec<_>) = failed
+            .into_iter()
+            .partition(|failed| poison::is_purge(failed.code));
         if causes.is_empty() { purged } else { causes }
     }
 
@@ -160,10 +161,6 @@ impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka reports an error");
     }
-}
-
-fn is_purge(code: RDKafkaErrorCode) -> bool {
-    code == RDKafkaErrorCode::PurgeQueue || code == RDKafkaErrorCode::PurgeInflight
 }
 
 impl ProducerContext<NoCustomPartitioner> for Reports {

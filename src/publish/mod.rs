@@ -282,7 +282,6 @@ impl Worker {
             let batch = self.make(rows, partitions)?;
             self.transact(&producer, batch, behind)?;
             next = behind;
-            self.well();
             *pause = FIRST_PAUSE;
             if self.stop.is_set() {
                 return Err(Ended::Stopped);
@@ -353,6 +352,9 @@ impl Worker {
             Ok(()) => self.committed(&batch, next),
             Err(Refused::Records(failed)) if about_records(&failed) => {
                 for made in batch {
+                    if self.stop.is_set() {
+                        return Err(Ended::Stopped);
+                    }
                     self.alone(producer, made)?;
                 }
                 self.journal.settle(next);
@@ -414,6 +416,7 @@ impl Worker {
 
     fn committed(&self, batch: &[Made], next: u64) {
         self.journal.settle(next);
+        self.well();
         for made in batch {
             tracing::debug!(
                 id = made.row.id,

@@ -84,6 +84,24 @@ impl Producer {
     /// Sends the records of a batch, each with its row's position, and commits them with the mark.
     pub(super) fn commit<'r>(
         &self,
+        records: impl Iterator<Item = (usize, &'r Record)> + Clone,
+        mark: u64,
+    ) -> Result<(), Refused> {
+        let mut attempt = 1;
+        loop {
+            match self.transact(records.clone(), mark) {
+                // The transaction behind one with a refused record falls too: librdkafka finds a gap in its sequence
+                // numbers, which the abort mends.
+                Err(Refused::Records(failed)) if attempt < ATTEMPTS && are_purged(&failed) => {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn transact<'r>(
+        &self,
         records: impl Iterator<Item = (usize, &'r Record)>,
         mark: u64,
     ) -> Result<(), Refused> {
@@ -206,6 +224,12 @@ impl Reports {
     }
 }
 
+fn are_purged(failed: &[Failed]) -> bool {
+    failed
+        .iter()
+        .all(|failed| super::poison::is_purge(failed.code))
+}
+
 fn may_pass(error: &KafkaError) -> bool {
     match error {
         KafkaError::Transaction(inner) => {
@@ -239,5 +263,7 @@ fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize
 const STEP: Duration = Duration::from_secs(1);
 /// After so long a new producer is tried: the broker ends a transaction that is left alone for 60 s.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// How often a batch is sent by one producer when it falls for no reason of its own.
+const ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const QUEUE_PAUSE: Duration = Duration::from_millis(1);

@@ -17,7 +17,7 @@ fn an_answer_waits_for_kafkas_commit_but_not_for_ever() {
         .with("WEBHOOKS__DEFAULT__ACK_TIMEOUT", "25s")
         .start();
     assert_eq!(bridge.post("default", &delivery("CALL-ack", 0)).status, 200);
-    assert_eq!(bridge.pending(), 0, "an answer before the commit");
+    judge(&broker.address(), "atoms.", &ids(1));
 
     // While Kafka hangs, so does the answer; when it goes on, the answer comes long before the timeout.
     broker.stop_signal();
@@ -35,7 +35,6 @@ fn an_answer_waits_for_kafkas_commit_but_not_for_ever() {
         waiting.join().expect("no panic").expect("an answer").status,
         200
     );
-    assert_eq!(bridge.pending(), 0, "an answer before the commit");
     judge(&broker.address(), "atoms.", &ids(2));
 
     assert_eq!(bridge.term(LIMIT), 0);

@@ -42,7 +42,7 @@ fn a_wrong_configuration_ends_with_2_and_says_what_is_wrong() {
         ),
         (
             Bridge::new(&nowhere).with("JOURNAL__MAX_BITES", "4GiB"),
-            "max_bytes",
+            "did you mean ATOMS_BRIDGE__JOURNAL__MAX_BYTES",
         ),
         (Bridge::new(&nowhere).with("KAFKA__ACKS", "1"), "acks"),
         (
