@@ -11,6 +11,8 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::{Stop, poison};
+
 /// Properties of every client: what was configured, over defaults that fit a bridge.
 pub fn properties(configured: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -34,6 +36,29 @@ const DEFAULTS: &[(&str, &str)] = &[
     // With 100 ms, the default, each transaction may wait that long.
     ("retry.backoff.ms", "5"),
 ];
+
+/// Asks Kafka again and again for at most `limit`, each time for a short while: a process that is to stop does not wait
+/// for a Kafka that does not answer.
+pub(super) fn in_steps<T>(
+    limit: Duration,
+    stop: &Stop,
+    ask: impl Fn(Duration) -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match ask(STEP) {
+            Err(error) if may_pass(&error) && Instant::now() < deadline && !stop.is_set() => {}
+            result => return result,
+        }
+    }
+}
+
+/// How long one question may take.
+const STEP: Duration = Duration::from_secs(1);
+
+fn may_pass(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut)
+}
 
 /// Passes librdkafka's log lines and errors on to ours; they name brokers and topics, never a record's content.
 #[derive(Debug, Clone, Copy, Default)]
@@ -112,9 +137,14 @@ impl Reports {
         true
     }
 
-    /// Takes what failed since the last time.
+    /// Takes what failed since the last time: the causes, if there are any among what only fell with them.
     pub fn take_failed(&self) -> Vec<Failed> {
-        std::mem::take(&mut self.counts().failed)
+        let failed = std::mem::take(&mut self.counts().failed);
+        // One refused record ends the transaction, and librdkafka then purges all that it has not sent.
+        let (purged, causes): (Vec<_>, Vec<_>) = failed
+            .into_iter()
+            .partition(|failed| poison::is_purge(failed.code));
+        if causes.is_empty() { purged } else { causes }
     }
 
     fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {

@@ -17,7 +17,7 @@ pub mod topics;
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -75,11 +75,25 @@ impl Publisher {
     /// Stops after the transaction under way, or at once when Kafka does not answer.
     pub fn stop(self) {
         self.stop.set();
-        if self.thread.join().is_err() {
+        if !self.ends_within(STOPPING) {
+            tracing::warn!(
+                "Kafka does not answer and is not waited for; what is pending is published after the next start"
+            );
+        } else if self.thread.join().is_err() {
             tracing::error!(
                 "the publisher panicked; what is pending is published after the next start"
             );
         }
+    }
+}
+
+impl Publisher {
+    fn ends_within(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(LOOK_FOR_END);
+        }
+        self.thread.is_finished()
     }
 }
 
@@ -268,7 +282,6 @@ impl Worker {
             let batch = self.make(rows, partitions)?;
             self.transact(&producer, batch, behind)?;
             next = behind;
-            self.well();
             *pause = FIRST_PAUSE;
             if self.stop.is_set() {
                 return Err(Ended::Stopped);
@@ -281,16 +294,20 @@ impl Worker {
     /// Creates what is missing, and freezes the partition count with the first topics that this journal sees.
     fn topics(&self) -> Result<u32, Ended> {
         let frozen = self.journal.partitions();
-        let (count, _) = Topics::connect(&self.kafka)?.ensure(&self.plan, frozen)?;
+        let (count, _) = self.connect_topics()?.ensure(&self.plan, frozen)?;
         if frozen.is_none() {
             self.journal.freeze_partitions(count)?;
         }
         Ok(count)
     }
 
+    fn connect_topics(&self) -> Result<Topics, TopicsError> {
+        Ok(Topics::connect(&self.kafka)?.until(self.stop.clone()))
+    }
+
     /// Where to go on: at the mark, or where the journal was settled when Kafka remembers no mark.
     fn resume(&self, marks: &Marks) -> Result<u64, Ended> {
-        if let Some(mark) = marks.read()? {
+        if let Some(mark) = marks.read(&self.stop)? {
             if mark > self.journal.wait_above(0, Duration::ZERO) {
                 tracing::error!(
                     mark,
@@ -335,6 +352,9 @@ impl Worker {
             Ok(()) => self.committed(&batch, next),
             Err(Refused::Records(failed)) if about_records(&failed) => {
                 for made in batch {
+                    if self.stop.is_set() {
+                        return Err(Ended::Stopped);
+                    }
                     self.alone(producer, made)?;
                 }
                 self.journal.settle(next);
@@ -396,6 +416,7 @@ impl Worker {
 
     fn committed(&self, batch: &[Made], next: u64) {
         self.journal.settle(next);
+        self.well();
         for made in batch {
             tracing::debug!(
                 id = made.row.id,
@@ -426,6 +447,9 @@ fn set_unless_configured(config: &mut rdkafka::ClientConfig, name: &str, value: 
     }
 }
 
+/// How long a publisher may take to stop: together with the last answers less than the 10 s that orchestrators give.
+const STOPPING: Duration = Duration::from_millis(1500);
+const LOOK_FOR_END: Duration = Duration::from_millis(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an idle publisher sleeps before it looks whether it is to stop.

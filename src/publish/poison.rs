@@ -22,6 +22,11 @@ pub(super) fn is_timestamp(code: RDKafkaErrorCode) -> bool {
     code == RDKafkaErrorCode::InvalidTimestamp
 }
 
+/// Whether a record only fell with its transaction.
+pub(super) fn is_purge(code: RDKafkaErrorCode) -> bool {
+    code == RDKafkaErrorCode::PurgeQueue || code == RDKafkaErrorCode::PurgeInflight
+}
+
 fn is_size(code: RDKafkaErrorCode) -> bool {
     code == RDKafkaErrorCode::MessageSizeTooLarge
         || code == RDKafkaErrorCode::MessageBatchTooLarge

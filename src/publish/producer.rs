@@ -84,6 +84,24 @@ impl Producer {
     /// Sends the records of a batch, each with its row's position, and commits them with the mark.
     pub(super) fn commit<'r>(
         &self,
+        records: impl Iterator<Item = (usize, &'r Record)> + Clone,
+        mark: u64,
+    ) -> Result<(), Refused> {
+        let mut attempt = 1;
+        loop {
+            match self.transact(records.clone(), mark) {
+                // The transaction behind one with a refused record falls too: librdkafka finds a gap in its sequence
+                // numbers, which the abort mends.
+                Err(Refused::Records(failed)) if attempt < ATTEMPTS && are_purged(&failed) => {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn transact<'r>(
+        &self,
         records: impl Iterator<Item = (usize, &'r Record)>,
         mark: u64,
     ) -> Result<(), Refused> {
@@ -132,17 +150,27 @@ impl Producer {
     fn refuse(&self, row: usize, error: KafkaError) -> Refused {
         match error {
             KafkaError::MessageProduction(code) if super::poison::is_about_the_record(code) => {
-                match self.wait().and_then(|()| self.abort()) {
-                    Ok(()) => {
-                        let mut failed = self.reports.take_failed();
-                        failed.push(Failed { row, code });
-                        Refused::Records(failed)
-                    }
-                    Err(refused) => refused,
-                }
+                self.abort_after(Some(Failed { row, code }), error)
             }
             KafkaError::Canceled => Refused::Stopped,
-            other => Refused::Producer(other),
+            // Nothing more is taken on once Kafka has refused a record that went before: that one is the cause.
+            other => self.abort_after(None, other),
+        }
+    }
+
+    /// Ends the transaction and tells which records were refused, or `error` when none was.
+    fn abort_after(&self, refused: Option<Failed>, error: KafkaError) -> Refused {
+        if let Err(refused) = self.wait() {
+            return refused;
+        }
+        let mut failed = self.reports.take_failed();
+        failed.extend(refused);
+        if failed.is_empty() {
+            return Refused::Producer(error);
+        }
+        match self.abort() {
+            Ok(()) => Refused::Records(failed),
+            Err(refused) => refused,
         }
     }
 
@@ -196,6 +224,12 @@ impl Reports {
     }
 }
 
+fn are_purged(failed: &[Failed]) -> bool {
+    failed
+        .iter()
+        .all(|failed| super::poison::is_purge(failed.code))
+}
+
 fn may_pass(error: &KafkaError) -> bool {
     match error {
         KafkaError::Transaction(inner) => {
@@ -229,5 +263,7 @@ fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize
 const STEP: Duration = Duration::from_secs(1);
 /// After so long a new producer is tried: the broker ends a transaction that is left alone for 60 s.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// How often a batch is sent by one producer when it falls for no reason of its own.
+const ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const QUEUE_PAUSE: Duration = Duration::from_millis(1);

@@ -10,7 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Quiet, properties};
+use super::Stop;
+use super::client::{Quiet, in_steps, properties};
 
 /// Reads the mark of one journal.
 pub(super) struct Marks {
@@ -41,10 +42,12 @@ impl Marks {
     }
 
     /// The first `out_seq` that is not in Kafka; `None` when Kafka remembers nothing.
-    pub(super) fn read(&self) -> Result<Option<u64>, KafkaError> {
+    pub(super) fn read(&self, stop: &Stop) -> Result<Option<u64>, KafkaError> {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition(&self.topic, 0);
-        let committed = self.consumer.committed_offsets(partitions, TIMEOUT)?;
+        let committed = in_steps(TIMEOUT, stop, |step| {
+            self.consumer.committed_offsets(partitions.clone(), step)
+        })?;
         let offset = committed
             .find_partition(&self.topic, 0)
             .map(|partition| partition.offset());

@@ -8,7 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Quiet, properties};
+use super::Stop;
+use super::client::{Quiet, in_steps, properties};
 use crate::config::Config;
 use crate::route;
 
@@ -115,6 +116,7 @@ impl Found {
 /// Reads and creates topics.
 pub struct Topics {
     admin: AdminClient<Quiet>,
+    stop: Stop,
 }
 
 impl Topics {
@@ -127,7 +129,13 @@ impl Topics {
         let admin = properties(kafka)
             .create_with_context(Quiet)
             .map_err(TopicsError::Properties)?;
-        Ok(Self { admin })
+        let stop = Stop::default();
+        Ok(Self { admin, stop })
+    }
+
+    /// Gives up waiting for Kafka when the process is to stop.
+    pub(super) fn until(self, stop: Stop) -> Self {
+        Self { stop, ..self }
     }
 
     /// What those topics are that exist.
@@ -141,11 +149,11 @@ impl Topics {
     ) -> Result<BTreeMap<String, Found>, TopicsError> {
         let mut all = BTreeMap::new();
         for name in names {
-            let metadata = self
-                .admin
-                .inner()
-                .fetch_metadata(Some(name), TIMEOUT)
-                .map_err(TopicsError::Metadata)?;
+            let client = self.admin.inner();
+            let metadata = in_steps(TIMEOUT, &self.stop, |step| {
+                client.fetch_metadata(Some(name), step)
+            });
+            let metadata = metadata.map_err(TopicsError::Metadata)?;
             let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
                 continue;
             };

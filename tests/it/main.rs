@@ -1,14 +1,8 @@
-//! The one integration binary: every test here runs real programs over real sockets.
+//! The one integration binary: every test here runs real programs over real sockets, or real input through the library.
 //!
 //! The broker is Apache Kafka itself, the readers are kcat and Kafka's own Java clients, the bridge is the built
 //! binary. Nothing is skipped: what is missing on the machine fails with a line that says how to get it, and
 //! `tests/run` brings it all. A file here is named after the behaviour that it proves; `harness` holds what they share.
-
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is to end there"
-)]
 
 #[allow(
     dead_code,
@@ -16,12 +10,21 @@
 )]
 mod harness;
 
+mod acknowledgement;
 mod bodies;
 mod broker;
 mod commands;
 mod dev;
+mod encodings;
 mod golden;
+mod http_table;
 mod nothing_missing;
+mod partitions;
+mod poison;
 mod processes;
+mod recovery;
 mod road;
+mod secrets;
+mod starting;
+mod stopping;
 mod tree;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
 use sha2::Sha256;
 use tempfile::TempDir;
 
@@ -27,6 +28,7 @@ pub(crate) struct Bridge {
     webhooks: SocketAddr,
     health: SocketAddr,
     environment: BTreeMap<String, String>,
+    arguments: Vec<&'static str>,
     dir: TempDir,
 }
 
@@ -39,6 +41,7 @@ impl Bridge {
             webhooks: ports::free_address(),
             health: ports::free_address(),
             environment: BTreeMap::from([("ATOMS_WEBHOOK_SECRET".to_owned(), SECRET.to_owned())]),
+            arguments: vec!["serve"],
             dir,
         };
         let (webhooks, health) = (bridge.webhooks.to_string(), bridge.health.to_string());
@@ -46,6 +49,25 @@ impl Bridge {
             .with("KAFKA__BOOTSTRAP_SERVERS", broker)
             .with("LISTEN__WEBHOOKS", &webhooks)
             .with("LISTEN__HEALTH", &health)
+    }
+
+    /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so only one test
+    /// may have it.
+    pub(crate) fn with_two_variables(broker: &str) -> Self {
+        let mut bridge = Self::new(broker);
+        bridge
+            .environment
+            .retain(|name, _| !name.contains("__LISTEN__"));
+        assert_eq!(bridge.environment.len(), 2);
+        bridge.webhooks = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        bridge.health = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081));
+        bridge
+    }
+
+    /// Adds a global option of the command line, such as `-vv`.
+    pub(crate) fn with_argument(mut self, argument: &'static str) -> Self {
+        self.arguments.push(argument);
+        self
     }
 
     /// Sets a configuration key, such as `TOPICS__PREFIX`; counts from the next start.
@@ -83,7 +105,7 @@ impl Bridge {
         let configure = |command: &mut Command| set_environment(command, &self.environment);
         self.process = Some(Process::spawn(
             Path::new(BINARY),
-            ["serve"],
+            &self.arguments,
             self.dir.path(),
             configure,
         ));
@@ -161,6 +183,40 @@ impl Bridge {
         Client::new(self.health).get(path)
     }
 
+    /// Waits until Kafka has everything that was accepted.
+    pub(crate) fn await_published(&self) {
+        until(
+            "every delivery to be published",
+            PUBLISHED_WITHIN,
+            || match self.pending() {
+                0 => Ok(()),
+                pending => Err(format!("{pending} are pending; {:?}", self.kafka_alarm())),
+            },
+        );
+    }
+
+    /// How many deliveries wait for Kafka, by the bridge's own command.
+    pub(crate) fn pending(&self) -> u64 {
+        let output = self.run(&["journal", "status", "--json"]);
+        let status: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        status["pending"].as_u64().expect("a count")
+    }
+
+    /// What keeps the bridge from publishing, by its health; `None` when nothing does.
+    pub(crate) fn kafka_alarm(&self) -> Option<String> {
+        let health = self.health("/readyz").expect("the bridge answers").json();
+        let reason = health["kafka"].get("reason")?;
+        Some(reason.as_str().expect("a reason").to_owned())
+    }
+
+    /// Waits until the bridge publishes.
+    pub(crate) fn await_publishing(&self) {
+        until("the bridge to publish", PUBLISHED_WITHIN, || {
+            self.kafka_alarm().map_or(Ok(()), Err)
+        });
+    }
+
     /// Where the public listener is.
     pub(crate) fn webhooks_address(&self) -> SocketAddr {
         self.webhooks
@@ -229,11 +285,22 @@ pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
 
 /// Signs a body and posts it on a client's connection.
 pub(crate) fn post(client: &mut Client, webhook: &str, body: &[u8]) -> io::Result<Answer> {
+    post_with(client, webhook, &[], body)
+}
+
+/// [`post`] with further headers.
+pub(crate) fn post_with(
+    client: &mut Client,
+    webhook: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
     let signature = signature(SECRET, body);
-    let headers = [
+    let own = [
         ("content-type", "application/json"),
         ("x-signature", signature.as_str()),
     ];
+    let headers = [&own, headers].concat();
     client.request("POST", &format!("/webhooks/{webhook}"), &headers, body)
 }
 
@@ -246,4 +313,6 @@ fn set_environment(command: &mut Command, environment: &BTreeMap<String, String>
 }
 
 const BINARY: &str = env!("CARGO_BIN_EXE_atoms-kafka-bridge");
+/// Longer than a broker takes to come back, and than a producer clings to one that went.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(90);
 const READY_WITHIN: Duration = Duration::from_secs(30);

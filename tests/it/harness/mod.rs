@@ -9,10 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) mod bridge;
+pub(crate) mod calls;
 pub(crate) mod http;
 pub(crate) mod java;
 pub(crate) mod kafka;
 pub(crate) mod kcat;
+pub(crate) mod load;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod record;

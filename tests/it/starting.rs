@@ -1,0 +1,119 @@
+//! What keeps `serve` from starting, what it only warns of, and who may read what it writes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::harness::bridge::Bridge;
+use crate::harness::calls::delivery;
+use crate::harness::{kcat, ports, shared_broker, unique, until};
+
+#[test]
+fn a_second_bridge_on_the_same_journal_is_refused_and_the_first_goes_on() {
+    let nowhere = ports::free_address().to_string();
+    let first = Bridge::new(&nowhere).start();
+    let path = first.journal_path().display().to_string();
+    let mut second = Bridge::new(&nowhere).with("JOURNAL__PATH", &path);
+    second.launch();
+    assert_eq!(second.running().wait(LIMIT), 1);
+    let log = second.log();
+    assert!(
+        log.contains("is in use by process") && log.contains(&path),
+        "{log}"
+    );
+    assert_eq!(
+        first.post("default", &delivery("CALL-first", 0)).status,
+        200
+    );
+    for entry in fs::read_dir(first.dir().join("data")).expect("the journal's folder") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("its mode").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.path());
+    }
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_says_what_is_wrong() {
+    let nowhere = ports::free_address().to_string();
+    let cases = [
+        (
+            Bridge::new(&nowhere).with("JOURNAL__MAX_BYTES", "much"),
+            "ATOMS_BRIDGE__JOURNAL__MAX_BYTES",
+        ),
+        (
+            Bridge::new(&nowhere).with("JOURNAL__MAX_BITES", "4GiB"),
+            "did you mean ATOMS_BRIDGE__JOURNAL__MAX_BYTES",
+        ),
+        (Bridge::new(&nowhere).with("KAFKA__ACKS", "1"), "acks"),
+        (
+            Bridge::new(&nowhere).with_variable("ATOMS_WEBHOOK_SECRET", ""),
+            "ATOMS_WEBHOOK_SECRET",
+        ),
+        (
+            Bridge::new(&nowhere).with_file("bridge.toml", "[listen]\nwebhoks = 1\n"),
+            "webhooks",
+        ),
+    ];
+    for (mut bridge, named) in cases {
+        bridge.launch();
+        assert_eq!(bridge.running().wait(LIMIT), 2, "{}", bridge.log());
+        assert!(bridge.log().contains(named), "{named} in {}", bridge.log());
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_ends_with_1_and_is_named() {
+    let nowhere = ports::free_address().to_string();
+    let first = Bridge::new(&nowhere).start();
+    let taken = first.webhooks_address().to_string();
+    let mut second = Bridge::new(&nowhere).with("LISTEN__WEBHOOKS", &taken);
+    second.launch();
+    assert_eq!(second.running().wait(LIMIT), 1);
+    let log = second.log();
+    assert!(
+        log.contains(&taken) && log.contains("listen.webhooks"),
+        "{log}"
+    );
+}
+
+#[test]
+fn topics_with_unequal_partition_counts_are_an_alarm_and_refuse_nobody() {
+    let broker = shared_broker();
+    let prefix = format!("{}.", unique("unequal"));
+    broker.create_topic(&format!("{prefix}pre-conversation"), 2);
+    broker.create_topic(&format!("{prefix}post-conversation"), 3);
+    let bridge = Bridge::new(&broker.address())
+        .with("TOPICS__PREFIX", &prefix)
+        .start();
+    let alarm = until("the alarm", LIMIT, || {
+        let alarm = bridge.kafka_alarm().unwrap_or_default();
+        if alarm.contains("partition counts differ") {
+            Ok(alarm)
+        } else {
+            Err(alarm)
+        }
+    });
+    assert!(
+        alarm.contains(&format!("{prefix}pre-conversation: 2")),
+        "{alarm}"
+    );
+    assert!(
+        alarm.contains(&format!("{prefix}post-conversation: 3")),
+        "{alarm}"
+    );
+    assert_eq!(
+        bridge.log().matches("partition counts differ").count(),
+        1,
+        "{}",
+        bridge.log()
+    );
+    assert_eq!(bridge.health("/readyz").expect("an answer").status, 200);
+    assert_eq!(
+        bridge.post("default", &delivery("CALL-unequal", 1)).status,
+        200
+    );
+    assert_eq!(bridge.pending(), 1);
+    assert!(kcat::read(&broker.address(), &format!("{prefix}post-conversation")).is_empty());
+}
+
+const LIMIT: Duration = Duration::from_secs(10);
