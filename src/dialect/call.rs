@@ -55,8 +55,6 @@ const WAYS: [(&str, ReadWay); 4] = [
     ("direction", known_way),
 ];
 
-type ReadWay = fn(Cow<'_, str>) -> Option<Way<'_>>;
-
 fn known_way(sent: Cow<'_, str>) -> Option<Way<'_>> {
     way(&sent)
 }

@@ -1,7 +1,7 @@
 //! What the topics should be and are; creates what is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::KafkaError;
@@ -208,8 +208,31 @@ impl Topics {
             .collect();
         if !missing.is_empty() {
             self.create(&missing, count, plan)?;
+            self.look_again(plan, count)?;
         }
         Ok((count, missing))
+    }
+
+    /// Waits until every topic is seen: what somebody else created a moment ago may have another count.
+    fn look_again(&self, plan: &Plan, count: u32) -> Result<(), TopicsError> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let found = self.partitions(&plan.names)?;
+            let seen = common(&found)?;
+            if found.len() == plan.names.len() {
+                return match seen {
+                    Some(seen) if seen != count => Err(TopicsError::Changed {
+                        frozen: count,
+                        found: seen,
+                    }),
+                    Some(_) | None => Ok(()),
+                };
+            }
+            if Instant::now() > deadline || self.stop.wait(LOOK_AGAIN) {
+                let code = RDKafkaErrorCode::UnknownTopicOrPartition;
+                return Err(TopicsError::Metadata(KafkaError::MetadataFetch(code)));
+            }
+        }
     }
 
     fn create(&self, names: &[String], partitions: u32, plan: &Plan) -> Result<(), TopicsError> {
@@ -269,5 +292,6 @@ fn common(counts: &BTreeMap<String, u32>) -> Result<Option<u32>, TopicsError> {
     Ok(distinct.first().copied())
 }
 
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const BROKERS_DEFAULT: i32 = -1;
 const TIMEOUT: Duration = Duration::from_secs(10);
