@@ -4,6 +4,12 @@
 //! binary. Nothing is skipped: what is missing on the machine fails with a line that says how to get it, and
 //! `tests/run` brings it all. A file here is named after the behaviour that it proves; `harness` holds what they share.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is to end there"
+)]
+
 #[allow(
     dead_code,
     reason = "the harness is one toolbox; a tool may wait for the test that needs it"
