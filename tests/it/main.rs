@@ -4,6 +4,11 @@
 //! binary. Nothing is skipped: what is missing on the machine fails with a line that says how to get it, and
 //! `tests/run` brings it all. A file here is named after the behaviour that it proves; `harness` holds what they share.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test that panics says where; clippy.toml spares only functions with #[test] themselves"
+)]
+
 #[allow(
     dead_code,
     reason = "the harness is one toolbox; a tool may wait for the test that needs it"
