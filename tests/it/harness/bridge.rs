@@ -200,13 +200,14 @@ impl Bridge {
         let output = self.run(&["journal", "status", "--json"]);
         let status: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        status["pending"].as_u64().expect("a count")
+        let pending = status.get("pending").and_then(Value::as_u64);
+        pending.expect("a count")
     }
 
     /// What keeps the bridge from publishing, by its health; `None` when nothing does.
     pub(crate) fn kafka_alarm(&self) -> Option<String> {
         let health = self.health("/readyz").expect("the bridge answers").json();
-        let reason = health["kafka"].get("reason")?;
+        let reason = health.pointer("/kafka/reason")?;
         Some(reason.as_str().expect("a reason").to_owned())
     }
 
