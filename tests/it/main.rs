@@ -17,6 +17,7 @@
 mod harness;
 
 mod acknowledgement;
+mod all_topic;
 mod bodies;
 mod broker;
 mod commands;
@@ -28,6 +29,7 @@ mod nothing_missing;
 mod partitions;
 mod poison;
 mod processes;
+mod readme;
 mod recovery;
 mod road;
 mod secrets;
