@@ -26,6 +26,7 @@ mod encodings;
 mod golden;
 mod http_table;
 mod nothing_missing;
+mod outage;
 mod partitions;
 mod poison;
 mod processes;
