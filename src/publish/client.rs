@@ -78,13 +78,12 @@ impl rdkafka::consumer::ConsumerContext for Quiet {}
 
 fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(facility, "librdkafka: {line}");
-        }
-        // librdkafka calls a refused connection an error; it is tried again, and the publisher tells the operator.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::debug!(facility, "librdkafka: {line}")
-        }
+        // What librdkafka calls an error or fatal is tried again, by it or by us, and the publisher tells the operator.
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning => tracing::debug!(facility, "librdkafka: {line}"),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
             tracing::trace!(facility, "librdkafka: {line}");
         }

@@ -31,9 +31,14 @@ mod partitions;
 mod poison;
 mod processes;
 mod readme;
+mod recover_mark;
+mod recover_order;
+
 mod recovery;
 mod road;
 mod secrets;
 mod starting;
 mod stopping;
+mod surroundings;
+
 mod tree;

@@ -75,6 +75,12 @@ impl Bridge {
         self.with_variable(&format!("ATOMS_BRIDGE__{key}"), value)
     }
 
+    /// [`Bridge::with`] for a bridge that has run before.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.environment
+            .insert(format!("ATOMS_BRIDGE__{key}"), value.to_owned());
+    }
+
     /// Sets any variable of the environment.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());

@@ -17,6 +17,7 @@ use super::{java, kcat, ports, until};
 pub(crate) struct Broker {
     process: Option<Process>,
     listener: SocketAddr,
+    controller: SocketAddr,
     dir: TempDir,
 }
 
@@ -35,17 +36,70 @@ impl Broker {
 
     /// A broker with its address and an empty data directory, not started: for outages from the first second.
     pub(crate) fn prepare(overrides: &[(&str, &str)]) -> Self {
-        let dir = TempDir::with_prefix("kafka-").expect("a temporary directory");
+        let (listener, controller) = (ports::free_address(), ports::free_address());
+        Self::prepare_at(listener, controller, overrides)
+    }
+
+    /// A broker that joins this one's cluster as `node`, and is no controller. Its internal topics stay where they are.
+    pub(crate) fn start_beside(&self, node: u32) -> Self {
         let listener = ports::free_address();
+        let node = node.to_string();
+        let overrides = [
+            ("process.roles", "broker"),
+            ("node.id", node.as_str()),
+            ("listeners", &format!("PLAINTEXT://{listener}")),
+        ];
+        let mut broker = Self::prepare_at(listener, self.controller, &overrides);
+        broker.resume();
+        broker
+    }
+
+    /// A broker that also listens at the second address for a user who may do only what an ACL says; whoever comes by the
+    /// first may do everything.
+    pub(crate) fn start_with_user(user: &str, password: &str) -> (Self, String) {
+        let (listener, controller) = (ports::free_address(), ports::free_address());
+        let users = ports::free_address();
+        let listeners = format!("PLAINTEXT://{listener},CONTROLLER://{controller},USERS://{users}");
+        let advertised = format!("PLAINTEXT://{listener},USERS://{users}");
+        let login = format!(
+            "org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";"
+        );
+        let overrides = [
+            ("listeners", listeners.as_str()),
+            ("advertised.listeners", &advertised),
+            (
+                "listener.security.protocol.map",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,USERS:SASL_PLAINTEXT",
+            ),
+            ("listener.name.users.sasl.enabled.mechanisms", "PLAIN"),
+            ("listener.name.users.plain.sasl.jaas.config", &login),
+            (
+                "authorizer.class.name",
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            ),
+            ("super.users", "User:ANONYMOUS"),
+        ];
+        let mut broker = Self::prepare_at(listener, controller, &overrides);
+        broker.resume();
+        (broker, users.to_string())
+    }
+
+    fn prepare_at(
+        listener: SocketAddr,
+        controller: SocketAddr,
+        overrides: &[(&str, &str)],
+    ) -> Self {
+        let dir = TempDir::with_prefix("kafka-").expect("a temporary directory");
         fs::write(
             dir.path().join("server.properties"),
-            properties(listener, dir.path(), overrides),
+            properties(listener, controller, dir.path(), overrides),
         )
         .expect("the directory is writable");
         format(dir.path());
         Self {
             process: None,
             listener,
+            controller,
             dir,
         }
     }
@@ -153,8 +207,12 @@ impl Broker {
 }
 
 /// `server.properties`: KRaft in one process, internal topics small and unreplicated, no waiting for group members.
-fn properties(listener: SocketAddr, dir: &Path, overrides: &[(&str, &str)]) -> String {
-    let controller = ports::free_address();
+fn properties(
+    listener: SocketAddr,
+    controller: SocketAddr,
+    dir: &Path,
+    overrides: &[(&str, &str)],
+) -> String {
     let own = [
         ("process.roles", "broker,controller"),
         ("node.id", "1"),
