@@ -5,6 +5,13 @@
 //! (at start, and after an error that the old one cannot survive) first fences its predecessor and ends its
 //! transaction, then reads the mark, settles everything below it and goes on from there. So each row is committed exactly once,
 //! whatever was under way when something failed.
+//!
+//! ```text
+//! worker    the thread: one session after another      producer  a transaction, committed or aborted
+//! transact  rows → one transaction, or one by one      poison    what a refusal means, and what to do
+//! recover   the mark, and where to go on               arrived   what is on the topics, by its headers
+//! topics    what they should be; creates them          obstacle  what stands in a batch's way
+//! ```
 
 mod arrived;
 mod batch;

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::producer::{Producer as _, ThreadedProducer};
 
 use super::batch::Made;
-use super::client::{Failed, Reports};
+use super::client::{Failed, Reports, message};
 use super::obstacle::{self, Obstacle};
 use super::recover::Mark;
 use super::{State, Stop, poison};
@@ -291,25 +290,6 @@ fn may_pass(error: &KafkaError) -> bool {
         }
         KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
         _ => false,
-    }
-}
-
-fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize> {
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    for (key, value) in &record.headers {
-        headers = headers.insert(Header {
-            key,
-            value: Some(value),
-        });
-    }
-    let message = BaseRecord::with_opaque_to(&record.topic, row)
-        .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))
-        .timestamp(record.timestamp.unix_ms())
-        .headers(headers)
-        .payload(&record.value);
-    match &record.key {
-        Some(key) => message.key(key),
-        None => message,
     }
 }
 

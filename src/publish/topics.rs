@@ -1,5 +1,7 @@
 //! What the topics should be and are; creates what is missing.
 
+mod counts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
+use self::counts::{common, enough, more};
 use super::Stop;
 use super::client::{Quiet, in_steps, properties};
 use crate::config::Config;
@@ -287,47 +290,6 @@ impl Topics {
         tracing::info!(topics = names.join(", "), partitions, "topics created");
         Ok(())
     }
-}
-
-/// The count that all topics have; `None` when there are none.
-fn common(counts: &BTreeMap<String, u32>) -> Result<Option<u32>, TopicsError> {
-    let distinct: BTreeSet<u32> = counts.values().copied().collect();
-    if distinct.len() > 1 {
-        let list: Vec<String> = counts
-            .iter()
-            .map(|(name, count)| format!("{name}: {count}"))
-            .collect();
-        return Err(TopicsError::Unequal(list.join(", ")));
-    }
-    Ok(distinct.first().copied())
-}
-
-/// `frozen`, when every topic has so many partitions.
-fn enough(counts: &BTreeMap<String, u32>, frozen: u32) -> Result<u32, TopicsError> {
-    match counts.iter().find(|(_, found)| **found < frozen) {
-        Some((topic, found)) => Err(TopicsError::Fewer {
-            topic: topic.clone(),
-            frozen,
-            found: *found,
-        }),
-        None => Ok(frozen),
-    }
-}
-
-/// What to say of topics with more partitions than are published into.
-fn more(counts: &BTreeMap<String, u32>, frozen: u32) -> Option<String> {
-    let list: Vec<String> = counts
-        .iter()
-        .filter(|(_, found)| **found > frozen)
-        .map(|(name, found)| format!("{name}: {found}"))
-        .collect();
-    (!list.is_empty()).then(|| {
-        format!(
-            "topics have more partitions than the {frozen} that this journal publishes into ({}); give all topics the same \
-             count, stop the bridge once nothing is pending, and run `topics ensure --adopt-partitions`",
-            list.join(", ")
-        )
-    })
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
