@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
 use crate::publish::{Publisher, StartError, State};
 use crate::receive::Receiver;
@@ -19,6 +20,7 @@ use crate::receive::health::{self, Health, Probe, Readiness};
 pub struct Bridge {
     config: Config,
     journal: Journal,
+    quarantine: Quarantine,
     publisher: Publisher,
     webhooks: TcpListener,
     health: TcpListener,
@@ -41,6 +43,9 @@ pub enum StartingError {
     /// The journal cannot be opened.
     #[error("cannot open the journal")]
     Journal(#[from] OpenError),
+    /// The quarantine cannot be started.
+    #[error("cannot start the quarantine's thread")]
+    Quarantine(#[source] io::Error),
     /// The publisher cannot be started.
     #[error("cannot start the publisher")]
     Publisher(#[from] StartError),
@@ -61,10 +66,13 @@ impl Bridge {
             ..journal::Options::default()
         };
         let journal = Journal::open_with(&config.journal.path, &options)?;
+        let quarantine =
+            Quarantine::open(&config.journal.path).map_err(StartingError::Quarantine)?;
         let publisher = Publisher::start(&config, journal.clone())?;
         Ok(Self {
             config,
             journal,
+            quarantine,
             publisher,
             webhooks,
             health,
@@ -96,7 +104,7 @@ impl Bridge {
         let receiver = Receiver::new(
             &self.config.listen,
             &self.config.webhooks,
-            self.journal.clone(),
+            (self.journal.clone(), self.quarantine.clone()),
             probe.clone(),
         );
         let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
@@ -107,9 +115,10 @@ impl Bridge {
             drop(stop);
         };
         tokio::join!(deliveries, health, told);
-        let (publisher, journal) = (self.publisher, self.journal);
+        let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
         let closing = tokio::task::spawn_blocking(move || {
             publisher.stop();
+            quarantine.close();
             journal.close();
         });
         if closing.await.is_err() {

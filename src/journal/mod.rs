@@ -11,6 +11,7 @@
 //! space    max_bytes and the floor of free disk space          retention   what goes, in chunks
 //! place    directory, file, lock                               schema      tables, format, connections
 //! pending  rows for the publisher                              read        rows for the command line
+//! quarantine   what was refused, in a file and a thread of its own
 //! ```
 //!
 //! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
@@ -22,6 +23,7 @@ mod headers;
 mod id;
 mod pending;
 mod place;
+pub mod quarantine;
 mod queue;
 pub mod read;
 mod retention;
