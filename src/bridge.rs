@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::control::{Actions, Socket};
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
 use crate::publish::{Publisher, StartError, State};
@@ -22,6 +23,8 @@ pub struct Bridge {
     journal: Journal,
     quarantine: Quarantine,
     publisher: Publisher,
+    /// `None` when it could not be bound.
+    control: Option<Socket>,
     webhooks: TcpListener,
     health: TcpListener,
 }
@@ -60,22 +63,18 @@ impl Bridge {
     pub async fn start(config: Config) -> Result<Self, StartingError> {
         let webhooks = bind(config.listen.webhooks, "listen.webhooks").await?;
         let health = bind(config.listen.health, "listen.health").await?;
-        let options = journal::Options {
-            max_bytes: config.journal.max_bytes,
-            retention: config.journal.retention,
-            ..journal::Options::default()
-        };
-        let journal = Journal::open_with(&config.journal.path, &options)?;
+        let journal = Journal::open_with(&config.journal.path, &journal_options(&config))?;
         let quarantine =
             Quarantine::open(&config.journal.path).map_err(StartingError::Quarantine)?;
         let publisher = Publisher::start(&config, journal.clone())?;
         Ok(Self {
-            config,
             journal,
             quarantine,
             publisher,
+            control: control_socket(&config),
             webhooks,
             health,
+            config,
         })
     }
 
@@ -107,6 +106,8 @@ impl Bridge {
             (self.journal.clone(), self.quarantine.clone()),
             probe.clone(),
         );
+        let actions = Actions::new(&self.config, self.journal.clone());
+        let control = serve_control(self.control, actions, until(stopped.clone()));
         let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
         let health = health::serve(self.health, &self.config.listen, probe, until(stopped));
         let told = async {
@@ -114,7 +115,7 @@ impl Bridge {
             tracing::info!("stopping: no more deliveries are taken");
             drop(stop);
         };
-        tokio::join!(deliveries, health, told);
+        tokio::join!(deliveries, health, control, told);
         let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
         let closing = tokio::task::spawn_blocking(move || {
             publisher.stop();
@@ -128,6 +129,15 @@ impl Bridge {
     }
 }
 
+/// How the journal is kept; the same for whoever opens it.
+pub(crate) fn journal_options(config: &Config) -> journal::Options {
+    journal::Options {
+        max_bytes: config.journal.max_bytes,
+        retention: config.journal.retention,
+        ..journal::Options::default()
+    }
+}
+
 async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartingError> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|source| StartingError::Listen {
@@ -135,6 +145,30 @@ async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, Sta
         key,
         source,
     })
+}
+
+/// Commands that change something go without it, not deliveries.
+fn control_socket(config: &Config) -> Option<Socket> {
+    let bound = Socket::bind(&config.journal.path);
+    bound
+        .inspect_err(|error| {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "no control socket beside the journal: stop the bridge for `journal replay` and `quarantine retry` \
+                 (a journal.path of less than 100 characters can have one)"
+            );
+        })
+        .ok()
+}
+
+async fn serve_control(
+    socket: Option<Socket>,
+    actions: Actions,
+    shutdown: impl Future<Output = ()>,
+) {
+    if let Some(socket) = socket {
+        socket.serve(actions, shutdown).await;
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<()>) {

@@ -211,6 +211,21 @@ impl Store {
         rows::list(&self.conn, filter, above, limit).map_err(|source| error(&self.path, source))
     }
 
+    /// The number of the newest delivery; 0 without any.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite refuses.
+    pub fn last_id(&self) -> Result<u64, QuarantineError> {
+        let last = self
+            .conn
+            .query_row("SELECT coalesce(max(id), 0) FROM kept", [], |row| {
+                row.get::<_, i64>(0)
+            });
+        let last = last.map_err(|source| error(&self.path, source))?;
+        Ok(last.cast_unsigned())
+    }
+
     /// One delivery, whole; `None` when it is not there any more, or not readable.
     ///
     /// # Errors
