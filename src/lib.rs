@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod dialect;
 pub mod event;
+pub mod failpoint;
 pub mod journal;
 pub mod publish;
 pub mod receive;

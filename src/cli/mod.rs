@@ -136,6 +136,8 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Ended> {
     let Cli { common, command } = cli;
     telemetry::init(common.log_format, common.verbose)?;
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::check()?;
     match command {
         Command::Dev(args) => dev::run(&args, &common),
         Command::Serve => serve::run(&common),

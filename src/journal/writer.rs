@@ -17,6 +17,7 @@ use super::queue::{Ask, Change, Committed, Shared, Waiting};
 use super::retention::Sweeper;
 use super::space::Space;
 use super::{Appended, AppendedKind, Options, schema};
+use crate::failpoint;
 use crate::receive::delivery::WebhookName;
 
 pub(super) struct Writer {
@@ -193,6 +194,7 @@ impl Writer {
             for waiting in &batch.appends {
                 appended.push(appender.append(&waiting.prepared, numbers, webhooks)?);
             }
+            failpoint::hit("journal.before-commit");
         }
         settle(&tx, numbers, settle_below)?;
         if *numbers != before || store == Store::Always {
@@ -214,6 +216,7 @@ impl Writer {
     }
 
     fn answer_all(&mut self, batch: Batch, appended: Vec<Appended>) {
+        failpoint::hit("journal.after-commit");
         let Numbers {
             next_out_seq,
             partitions,
@@ -323,6 +326,7 @@ fn settle(tx: &Transaction<'_>, numbers: &mut Numbers, below: u64) -> rusqlite::
         tx.prepare_cached("DELETE FROM queue WHERE out_seq < ?1")?
             .execute([below.cast_signed()])?;
         numbers.settled_out_seq = below;
+        failpoint::hit("journal.settling");
     }
     Ok(())
 }
