@@ -22,6 +22,7 @@ mod broker;
 mod commands;
 mod dev;
 mod encodings;
+mod faults;
 mod golden;
 mod http_table;
 mod nothing_missing;
