@@ -19,10 +19,11 @@ use crate::harness::kafka::Broker;
 
 /// A bridge with few partitions, so that calls share them, and with the topic of all events.
 fn bridge(broker: &Broker) -> Bridge {
-    assert!(
-        cfg!(feature = "failpoints"),
-        "the tests of faults need failpoints: run tests/run, or cargo test --release --features failpoints"
-    );
+    if !cfg!(feature = "failpoints") {
+        panic!(
+            "built without failpoints: run tests/run, or cargo test --release --features failpoints"
+        );
+    }
     Bridge::new(&broker.address())
         .with("TOPICS__PARTITIONS", "3")
         .with("TOPICS__ALL", &format!("{PREFIX}{}", oracle::ALL))
