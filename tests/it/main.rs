@@ -16,7 +16,9 @@
 )]
 mod harness;
 
+mod abuse;
 mod acknowledgement;
+mod all_topic;
 mod bodies;
 mod broker;
 mod commands;
@@ -26,9 +28,11 @@ mod faults;
 mod golden;
 mod http_table;
 mod nothing_missing;
+mod outage;
 mod partitions;
 mod poison;
 mod processes;
+mod readme;
 mod recovery;
 mod road;
 mod secrets;

@@ -54,8 +54,8 @@ impl Bridge {
             .with("LISTEN__HEALTH", &health)
     }
 
-    /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so only one test
-    /// may have it.
+    /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so its test
+    /// holds [`ports::default_ports`].
     pub(crate) fn with_two_variables(broker: &str) -> Self {
         let mut bridge = Self::new(broker);
         bridge
