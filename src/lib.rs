@@ -41,6 +41,7 @@ pub mod config;
 pub mod control;
 pub mod dialect;
 pub mod event;
+pub mod failpoint;
 pub mod journal;
 pub mod publish;
 pub mod receive;

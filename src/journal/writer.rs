@@ -18,6 +18,7 @@ use super::replay::{self, Replayed};
 use super::retention::Sweeper;
 use super::space::Space;
 use super::{Appended, AppendedKind, Options, schema};
+use crate::failpoint;
 use crate::receive::delivery::WebhookName;
 
 pub(super) struct Writer {
@@ -197,6 +198,7 @@ impl Writer {
             for waiting in &batch.appends {
                 appended.push(appender.append(&waiting.prepared, numbers, webhooks)?);
             }
+            failpoint::hit("journal.before-commit");
         }
         if *numbers != before || store == Store::Always {
             numbers.store(&tx)?;
@@ -217,6 +219,7 @@ impl Writer {
     }
 
     fn answer_all(&mut self, batch: Batch, done: Done) {
+        failpoint::hit("journal.after-commit");
         let Numbers {
             next_out_seq,
             partitions,
@@ -340,6 +343,7 @@ fn settle(tx: &Transaction<'_>, numbers: &mut Numbers, below: u64) -> rusqlite::
         tx.prepare_cached("DELETE FROM queue WHERE out_seq < ?1")?
             .execute([below.cast_signed()])?;
         numbers.settled_out_seq = below;
+        failpoint::hit("journal.settling");
     }
     Ok(())
 }

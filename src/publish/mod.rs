@@ -29,6 +29,7 @@ use self::producer::{Identity, Producer, Refused};
 use self::recover::Marks;
 use self::topics::{Plan, Topics, TopicsError};
 use crate::config::Config;
+use crate::failpoint;
 use crate::journal::{AppendError, Journal, ReadError, Row};
 use crate::route::{DEAD_LETTER, Fault};
 use crate::time::Timestamp;
@@ -279,6 +280,7 @@ impl Worker {
                 }
                 continue;
             }
+            failpoint::hit("publish.rows-read");
             let behind = rows.last().map_or(next, |row| row.out_seq + 1);
             let batch = self.make(rows, partitions)?;
             self.transact(&producer, batch, behind)?;
@@ -308,7 +310,9 @@ impl Worker {
 
     /// Where to go on: at the mark, or where the journal was settled when Kafka remembers no mark.
     fn resume(&self, marks: &Marks) -> Result<u64, Ended> {
-        if let Some(mark) = marks.read(&self.stop)? {
+        let mark = marks.read(&self.stop)?;
+        failpoint::hit("recover.mark-read");
+        if let Some(mark) = mark {
             if mark > self.journal.wait_above(0, Duration::ZERO) {
                 tracing::error!(
                     mark,
@@ -317,6 +321,7 @@ impl Worker {
                 self.journal.raise_out_seq(mark)?;
             }
             self.journal.settle(mark);
+            failpoint::hit("recover.mark-settled");
         }
         Ok(self.journal.settled())
     }
@@ -417,6 +422,7 @@ impl Worker {
 
     fn committed(&self, batch: &[Made], next: u64) {
         self.journal.settle(next);
+        failpoint::hit("publish.after-settle");
         self.well();
         for made in batch {
             tracing::debug!(

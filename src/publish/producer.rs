@@ -15,6 +15,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset};
 
 use super::client::{Failed, Reports};
+use crate::failpoint;
 use crate::route::Record;
 
 /// A producer that has fenced whoever had its `transactional.id` before.
@@ -77,7 +78,9 @@ impl Producer {
             mark_topic: identity.mark_topic,
             stop,
         };
+        failpoint::hit("recover.before-fencing");
         producer.again(|| producer.inner.init_transactions(STEP))?;
+        failpoint::hit("recover.after-fencing");
         Ok(producer)
     }
 
@@ -106,23 +109,30 @@ impl Producer {
         mark: u64,
     ) -> Result<(), Refused> {
         self.inner.begin_transaction()?;
+        failpoint::hit("publish.transaction-begun");
         for (row, record) in records {
             if let Err(error) = self.send(row, record) {
                 return Err(self.refuse(row, error));
             }
+            failpoint::hit("publish.record-sent");
         }
+        failpoint::hit("publish.records-sent");
         self.wait()?;
         let failed = self.reports.take_failed();
         if !failed.is_empty() {
             self.abort()?;
             return Err(Refused::Records(failed));
         }
+        failpoint::hit("publish.before-mark");
         let offsets = self.offsets(mark)?;
         self.again(|| {
             self.inner
                 .send_offsets_to_transaction(&offsets, &self.group, STEP)
         })?;
-        self.again(|| self.inner.commit_transaction(STEP))
+        failpoint::hit("publish.before-commit");
+        self.again(|| self.inner.commit_transaction(STEP))?;
+        failpoint::hit("publish.after-commit");
+        Ok(())
     }
 
     fn offsets(&self, mark: u64) -> Result<TopicPartitionList, KafkaError> {
@@ -193,7 +203,9 @@ impl Producer {
     }
 
     fn abort(&self) -> Result<(), Refused> {
+        failpoint::hit("publish.before-abort");
         self.again(|| self.inner.abort_transaction(STEP))?;
+        failpoint::hit("publish.after-abort");
         self.reports.wait(STEP);
         Ok(())
     }

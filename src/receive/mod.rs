@@ -28,6 +28,7 @@ use axum::routing::any;
 use tokio::net::TcpListener;
 
 use crate::config::{Ack, Listen, Webhook};
+use crate::failpoint;
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
 use crate::time::Timestamp;
@@ -130,6 +131,7 @@ impl Shared {
 
     /// Verifies and stores a complete delivery.
     async fn take(&self, endpoint: &Endpoint, head: Parts, whole: Whole<'_>) -> Outcome {
+        failpoint::hit("receive.body-complete");
         let bytes = whole.bytes.len();
         let delivery = Delivery {
             webhook: endpoint.name.clone(),
@@ -145,12 +147,16 @@ impl Shared {
                 return Outcome::Unverified;
             }
         };
-        let appended = self.journal.append(verified).await;
+        failpoint::hit("receive.verified");
+        let appending = self.journal.append(verified);
+        failpoint::hit("receive.queued");
+        let appended = appending.await;
         drop(whole.share);
         log_append(&endpoint.name, bytes, &appended);
         match appended {
             Ok(appended) => {
                 self.wait_for_kafka(endpoint.ack, appended.out_seq).await;
+                failpoint::hit("receive.before-answer");
                 Outcome::Kept(appended)
             }
             Err(_) => Outcome::NotKept,

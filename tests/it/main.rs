@@ -16,6 +16,7 @@
 )]
 mod harness;
 
+mod abuse;
 mod acknowledgement;
 mod all_topic;
 mod bodies;
@@ -24,9 +25,11 @@ mod commands;
 mod dev;
 mod encodings;
 mod export;
+mod faults;
 mod golden;
 mod http_table;
 mod nothing_missing;
+mod outage;
 mod partitions;
 mod poison;
 mod processes;

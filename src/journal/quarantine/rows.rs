@@ -26,7 +26,7 @@ pub(super) fn insert(
             refusal,
             proof,
         } = candidate;
-        let call_id = dialect::call_id(&delivery.body);
+        let call_id = dialect::call_id(&delivery.body).filter(|id| id.len() <= CALL_ID_BYTES);
         let plausible = proof.looks_signed() && may_have_call(&delivery.headers, &call_id);
         let proof = serde_json::to_string(&proof.keep(key)).expect("lists of strings serialize");
         insert.execute(params![
@@ -137,4 +137,6 @@ pub(super) fn delete(conn: &mut Connection, ids: &[u64]) -> rusqlite::Result<u64
     Ok(deleted)
 }
 
+/// The sender's have 26; a stranger's must not fill the list.
+const CALL_ID_BYTES: usize = 128;
 pub(super) const CHUNK_ROWS: i64 = 1024;

@@ -20,18 +20,14 @@ fn what_was_refused_is_kept_whole_and_verifies_with_the_right_secret() {
     let quarantine = Quarantine::open(&journal).unwrap();
     offer(&quarantine, CALL, Some("right"));
     offer(&quarantine, "no json", None);
-    quarantine.close();
-    assert_eq!(
-        quarantine.counts(),
-        Counts {
-            kept: 2,
-            dropped: 0
-        }
-    );
-
+    until(|| quarantine.counts().kept == 2);
     let path = path_beside(&journal);
-    let mode = path.metadata().unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    for suffix in ["", "-wal", "-shm"] {
+        let file = place::beside(&path, suffix).metadata().unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600, "{suffix}");
+    }
+    quarantine.close();
+
     let store = Store::open_to_read(&path).unwrap().unwrap();
     let [signed, unsigned] = list(&store).try_into().unwrap();
     assert_eq!(signed.call_id.as_deref(), Some("CALL-1"));
@@ -188,6 +184,16 @@ fn no_room_on_the_disk_means_nothing_is_kept() {
         }
     );
     assert!(!path_beside(&journal).exists());
+}
+
+#[test]
+fn a_call_id_that_is_too_long_to_be_one_is_none() {
+    let (_dir, journal) = temp();
+    let mut store = Store::open_or_create(&path_beside(&journal)).unwrap();
+    let body = format!(r#"{{"call_id":"{}"}}"#, "x".repeat(129));
+    store.insert(&[candidate(&body, Some("a"))]).unwrap();
+    let [listed] = list(&store).try_into().unwrap();
+    assert_eq!((listed.call_id, listed.plausible), (None, false));
 }
 
 fn temp() -> (TempDir, PathBuf) {
