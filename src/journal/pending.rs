@@ -30,6 +30,8 @@ pub struct Row {
     pub webhook: String,
     /// When its body was complete.
     pub received_at: Timestamp,
+    /// The timestamp of its record: when it was received or, of a replay, when that was asked for.
+    pub record_at: Timestamp,
     /// The event's id.
     pub id: String,
     /// Headers worth keeping.
@@ -73,7 +75,7 @@ impl Reader {
 }
 
 impl Reader {
-    /// When the oldest pending delivery was received; `None` when nothing is pending.
+    /// The oldest timestamp of a pending delivery's record; `None` when nothing is pending.
     ///
     /// # Errors
     ///
@@ -85,11 +87,11 @@ impl Reader {
     }
 }
 
-/// In pages: replayed deliveries are older than what lies before them, so that all must be looked at.
+/// In pages. All must be looked at: clocks are set back, and what is reconciled or retried is older than what lies before it.
 fn read_oldest_pending(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     let mut page = conn.prepare_cached(
-        "SELECT max(out_seq), min(received_ms) FROM
-         (SELECT q.out_seq, d.received_ms FROM queue q LEFT JOIN delivery d ON d.seq = q.seq
+        "SELECT max(out_seq), min(record_ms) FROM
+         (SELECT q.out_seq, coalesce(d.record_ms, d.received_ms) AS record_ms FROM queue q LEFT JOIN delivery d ON d.seq = q.seq
           WHERE q.out_seq > ?1 ORDER BY q.out_seq LIMIT ?2)",
     )?;
     let (mut above, mut oldest) = (0, None::<i64>);
@@ -115,7 +117,8 @@ fn read_pending(
 ) -> rusqlite::Result<Vec<Row>> {
     // Also a row whose parts are damaged is given out, as not intact: it must not be passed over in silence.
     let mut select = conn.prepare_cached(
-        "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body
+        "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body,
+                coalesce(d.record_ms, d.received_ms)
          FROM queue q LEFT JOIN delivery d ON d.seq = q.seq LEFT JOIN body b ON b.seq = q.seq
          WHERE q.out_seq >= ?1 ORDER BY q.out_seq LIMIT ?2",
     )?;
@@ -137,6 +140,7 @@ fn read_pending(
             seq: row.get::<_, i64>(1)?.cast_unsigned(),
             webhook: webhook_name(conn, webhooks, row.get(2)?)?,
             received_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
+            record_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(8)?.unwrap_or(0)),
             id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
             headers: kept.unwrap_or_default(),
             body: body.unwrap_or_default().to_vec(),

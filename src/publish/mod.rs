@@ -20,6 +20,7 @@ pub mod embedded;
 pub mod follow;
 mod obstacle;
 mod poison;
+pub mod preview;
 mod producer;
 mod recover;
 mod state;

@@ -17,6 +17,7 @@ use super::client::{Failed, Reports, message};
 use super::obstacle::{self, Obstacle};
 use super::recover::Mark;
 use super::{State, Stop, poison};
+use crate::failpoint;
 use crate::route::Record;
 
 /// A producer that has fenced whoever had its `transactional.id` before.
@@ -87,7 +88,9 @@ impl Producer {
             stop,
             state,
         };
+        failpoint::hit("recover.before-fencing");
         producer.again(|| producer.inner.init_transactions(STEP))?;
+        failpoint::hit("recover.after-fencing");
         Ok(producer)
     }
 
@@ -120,22 +123,29 @@ impl Producer {
         mark: &Mark,
     ) -> Result<(), Refused> {
         self.inner.begin_transaction()?;
+        failpoint::hit("publish.transaction-begun");
         for (row, record) in records.clone() {
             if let Err(error) = self.send(row, record) {
                 return Err(self.refuse(row, error));
             }
+            failpoint::hit("publish.record-sent");
         }
+        failpoint::hit("publish.records-sent");
         self.wait(records.map(|(_, record)| record))?;
         let failed = self.reports.take_failed();
         if !failed.is_empty() {
             return Err(self.abort_for(failed));
         }
+        failpoint::hit("publish.before-mark");
         let offsets = mark.offsets(&self.mark_topic)?;
         self.again(|| {
             self.inner
                 .send_offsets_to_transaction(&offsets, &self.group, STEP)
         })?;
-        self.again(|| self.inner.commit_transaction(STEP))
+        failpoint::hit("publish.before-commit");
+        self.again(|| self.inner.commit_transaction(STEP))?;
+        failpoint::hit("publish.after-commit");
+        Ok(())
     }
 
     fn send(&self, row: usize, record: &Record) -> Result<(), KafkaError> {
@@ -252,7 +262,9 @@ impl Producer {
     }
 
     fn abort(&self) -> Result<(), Refused> {
+        failpoint::hit("publish.before-abort");
         self.again(|| self.inner.abort_transaction(STEP))?;
+        failpoint::hit("publish.after-abort");
         self.reports.wait(STEP);
         Ok(())
     }

@@ -26,6 +26,7 @@ use super::Stop;
 use super::arrived::LookUp;
 use super::client::{Quiet, in_steps, properties};
 use super::worker::{Ended, Worker};
+use crate::failpoint;
 use crate::journal::{Reader, Row};
 
 /// How far a journal is in Kafka.
@@ -136,6 +137,7 @@ impl Worker {
     pub(super) fn resume(&self, marks: &Marks, never_published: bool) -> Result<Mark, Ended> {
         let settled = self.journal.settled();
         let mark = marks.read(&self.stop)?;
+        failpoint::hit("recover.mark-read");
         let mut reader = self.journal.reader()?;
         let (last, above) = match mark {
             // Of what is pending nothing is there.
@@ -163,6 +165,7 @@ impl Worker {
             self.journal.flush()?;
             self.journal.raise_out_seq(above)?;
         }
+        failpoint::hit("recover.mark-settled");
         let next = self.journal.settled();
         let last = last.filter(|last| last.out_seq + 1 == next);
         Ok(Mark { next, last })

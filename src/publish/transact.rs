@@ -8,6 +8,7 @@ use super::poison;
 use super::producer::{Producer, Refused};
 use super::recover::Mark;
 use super::worker::{Ended, Worker};
+use crate::failpoint;
 use crate::journal::Row;
 use crate::route::Fault;
 use crate::time::Timestamp;
@@ -125,6 +126,7 @@ impl Worker {
 
     fn committed(&self, batch: &[Made], next: u64) {
         self.journal.settle(next);
+        failpoint::hit("publish.after-settle");
         self.state.well();
         for made in batch {
             tracing::debug!(

@@ -18,6 +18,7 @@ use super::recover::{Mark, Marks};
 use super::topics::{Plan, Topics, TopicsError};
 use super::{State, Stop, Timing};
 use crate::config::Config;
+use crate::failpoint;
 use crate::journal::{AppendError, Journal, ReadError};
 use crate::route::DEAD_LETTER;
 
@@ -167,6 +168,7 @@ impl Worker {
                 self.idle(&mut session)?;
                 continue;
             };
+            failpoint::hit("publish.rows-read");
             let mark = Mark::behind(row);
             let batch = self.make(rows, session.partitions)?;
             if std::mem::take(&mut first) {

@@ -29,8 +29,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{Ack, Listen, Webhook};
+use crate::failpoint;
+use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
 use crate::time::Timestamp;
+use crate::verify::proof::Proof;
 use crate::verify::{Verifier, verify};
 use body::{Limits, Whole};
 use budget::Budget;
@@ -45,6 +48,7 @@ pub struct Receiver(Arc<Shared>);
 struct Shared {
     endpoints: BTreeMap<WebhookName, Endpoint>,
     journal: Journal,
+    quarantine: Quarantine,
     limits: Limits,
     budget: Budget,
     probe: Probe,
@@ -60,11 +64,11 @@ struct Endpoint {
 }
 
 impl Receiver {
-    /// A receiver of these webhooks.
+    /// A receiver of these webhooks, which gives what it refuses as unverified to the quarantine.
     pub fn new(
         listen: &Listen,
         webhooks: &BTreeMap<WebhookName, Webhook>,
-        journal: Journal,
+        (journal, quarantine): (Journal, Quarantine),
         probe: Probe,
     ) -> Self {
         let endpoint = |(name, webhook): (&WebhookName, &Webhook)| {
@@ -78,6 +82,7 @@ impl Receiver {
         Self(Arc::new(Shared {
             endpoints: webhooks.iter().map(endpoint).collect(),
             journal,
+            quarantine,
             limits: Limits {
                 max_bytes: listen.max_body_bytes,
                 read_timeout: listen.read_timeout,
@@ -135,6 +140,7 @@ impl Shared {
 
     /// Verifies and stores a complete delivery.
     async fn take(&self, endpoint: &Endpoint, head: Parts, whole: Whole<'_>) -> Outcome {
+        failpoint::hit("receive.body-complete");
         let bytes = whole.bytes.len();
         let delivery = Delivery {
             webhook: endpoint.name.clone(),
@@ -144,17 +150,22 @@ impl Shared {
         };
         let verified = match verify(delivery, &head.headers, &endpoint.verifier) {
             Ok(verified) => verified,
-            Err(refusal) => {
-                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refusal, "refused");
+            Err(refused) => {
+                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, "refused");
+                self.quarantine.offer(*refused, Proof::of(&head.headers));
                 return Outcome::Unverified;
             }
         };
-        let appended = self.journal.append(verified).await;
+        failpoint::hit("receive.verified");
+        let appending = self.journal.append(verified);
+        failpoint::hit("receive.queued");
+        let appended = appending.await;
         drop(whole.share);
         log_append(&endpoint.name, bytes, &appended);
         match appended {
             Ok(appended) => {
                 self.wait_for_kafka(endpoint.ack, appended.out_seq).await;
+                failpoint::hit("receive.before-answer");
                 Outcome::Kept(appended)
             }
             Err(_) => Outcome::NotKept,

@@ -16,6 +16,7 @@
 )]
 mod harness;
 
+mod abuse;
 mod acknowledgement;
 mod all_topic;
 mod bodies;
@@ -23,6 +24,8 @@ mod broker;
 mod commands;
 mod dev;
 mod encodings;
+mod export;
+mod faults;
 mod golden;
 mod http_table;
 mod nothing_missing;
@@ -30,11 +33,13 @@ mod outage;
 mod partitions;
 mod poison;
 mod processes;
+mod quarantine;
 mod readme;
 mod recover_mark;
 mod recover_order;
 
 mod recovery;
+mod replay;
 mod road;
 mod secrets;
 mod starting;

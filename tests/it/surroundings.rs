@@ -15,7 +15,8 @@ fn a_partition_without_a_leader_stops_publishing_and_never_accepting() {
     let mut bridge = Road::new(Bridge::new(&first.address()).with("TOPICS__PREFIX", "before."));
     bridge.post(2);
     bridge.bridge.await_published();
-    let mut second = first.start_beside(2);
+    let mut second = Broker::prepare_beside(&first, &[]);
+    second.resume();
     for topic in TOPICS {
         // Partition 0 lies on the first broker and 1 on the second.
         let name = format!("atoms.{topic}");

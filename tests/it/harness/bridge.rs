@@ -29,6 +29,8 @@ pub(crate) struct Bridge {
     health: SocketAddr,
     environment: BTreeMap<String, String>,
     arguments: Vec<&'static str>,
+    /// How long the log was at the last start.
+    log_before: usize,
     dir: TempDir,
 }
 
@@ -42,6 +44,7 @@ impl Bridge {
             health: ports::free_address(),
             environment: BTreeMap::from([("ATOMS_WEBHOOK_SECRET".to_owned(), SECRET.to_owned())]),
             arguments: vec!["serve"],
+            log_before: 0,
             dir,
         };
         let (webhooks, health) = (bridge.webhooks.to_string(), bridge.health.to_string());
@@ -51,8 +54,8 @@ impl Bridge {
             .with("LISTEN__HEALTH", &health)
     }
 
-    /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so only one test
-    /// may have it.
+    /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so its test
+    /// holds [`ports::default_ports`].
     pub(crate) fn with_two_variables(broker: &str) -> Self {
         let mut bridge = Self::new(broker);
         bridge
@@ -108,6 +111,7 @@ impl Bridge {
     /// Starts `serve` without waiting, for a start that is meant to fail.
     pub(crate) fn launch(&mut self) {
         assert!(self.process.is_none(), "the bridge runs already");
+        self.log_before = self.log().len();
         let configure = |command: &mut Command| set_environment(command, &self.environment);
         self.process = Some(Process::spawn(
             Path::new(BINARY),
@@ -131,6 +135,19 @@ impl Bridge {
     /// Kills the bridge at once; journal and addresses stay for [`Bridge::resume`].
     pub(crate) fn kill9(&mut self) {
         self.running().kill9();
+        self.process = None;
+    }
+
+    /// Sets what happens at failpoints from the next start on: `NAME=kill@3`, `NAME=pause:500ms`, or nothing.
+    pub(crate) fn arm(&mut self, failpoints: &str) {
+        let name = "ATOMS_BRIDGE_FAILPOINTS".to_owned();
+        self.environment.insert(name, failpoints.to_owned());
+    }
+
+    /// Waits until the bridge has ended as a failpoint's `kill` ends it; stays for [`Bridge::resume`].
+    pub(crate) fn await_crash(&mut self) {
+        let code = self.running().wait(Duration::from_secs(10));
+        assert_eq!(code, 128 + 6, "abort is a signal; the log:\n{}", self.log());
         self.process = None;
     }
 
@@ -243,6 +260,11 @@ impl Bridge {
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.dir.path().join("stderr.log")).unwrap_or_default())
             .into_owned()
+    }
+
+    /// What it wrote to standard error since its last start.
+    pub(crate) fn log_of_this_start(&self) -> String {
+        self.log().split_off(self.log_before)
     }
 
     /// Memory and processor time since its start.

@@ -36,22 +36,19 @@ impl Broker {
 
     /// A broker with its address and an empty data directory, not started: for outages from the first second.
     pub(crate) fn prepare(overrides: &[(&str, &str)]) -> Self {
-        let (listener, controller) = (ports::free_address(), ports::free_address());
-        Self::prepare_at(listener, controller, overrides)
+        Self::prepare_at(ports::free_address(), ports::free_address(), overrides)
     }
 
-    /// A broker that joins this one's cluster as `node`, and is no controller. Its internal topics stay where they are.
-    pub(crate) fn start_beside(&self, node: u32) -> Self {
+    /// A second broker of the cluster that `first` controls, with the node id 2, not started.
+    pub(crate) fn prepare_beside(first: &Self, overrides: &[(&str, &str)]) -> Self {
         let listener = ports::free_address();
-        let node = node.to_string();
-        let overrides = [
+        let listeners = format!("PLAINTEXT://{listener}");
+        let own = [
             ("process.roles", "broker"),
-            ("node.id", node.as_str()),
-            ("listeners", &format!("PLAINTEXT://{listener}")),
+            ("node.id", "2"),
+            ("listeners", &listeners),
         ];
-        let mut broker = Self::prepare_at(listener, self.controller, &overrides);
-        broker.resume();
-        broker
+        Self::prepare_at(listener, first.controller, &[&own, overrides].concat())
     }
 
     /// A broker that also listens at the second address for a user who may do only what an ACL says; whoever comes by the
@@ -178,6 +175,19 @@ impl Broker {
     /// Lets a frozen broker go on.
     pub(crate) fn cont_signal(&mut self) {
         self.running().signal("CONT");
+    }
+
+    /// How many bytes it has appended to the topics whose names begin so, replicated or not.
+    pub(crate) fn log_bytes(&self, prefix: &str) -> u64 {
+        let entries = |dir: &Path| fs::read_dir(dir).expect("a directory of the broker");
+        let logs = entries(&self.dir.path().join("data"))
+            .map(|entry| entry.expect("an entry"))
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .flat_map(|entry| entries(&entry.path()))
+            .map(|entry| entry.expect("an entry"))
+            .filter(|entry| entry.path().extension().is_some_and(|it| it == "log"));
+        logs.map(|log| log.metadata().expect("a file's size").len())
+            .sum()
     }
 
     /// Memory and processor time of the broker.
