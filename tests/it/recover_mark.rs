@@ -74,7 +74,7 @@ fn records_behind_somebodys_open_transaction_are_found_too() {
     at.judge();
 }
 
-/// A producer of somebody else's, amid a transaction on every partition of a topic.
+/// A producer of somebody else's, amid a transaction on every partition of every topic of events.
 fn open_transaction(broker: &str, prefix: &str) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", broker)
@@ -83,10 +83,12 @@ fn open_transaction(broker: &str, prefix: &str) -> BaseProducer {
         .unwrap();
     producer.init_transactions(LIMIT).unwrap();
     producer.begin_transaction().unwrap();
-    let topic = format!("{prefix}post-conversation");
-    for partition in 0..2 {
-        let record = BaseRecord::<str, str>::to(&topic).partition(partition);
-        producer.send(record.payload("never committed")).unwrap();
+    for topic in calls::TOPICS {
+        let topic = format!("{prefix}{topic}");
+        for partition in 0..2 {
+            let record = BaseRecord::<str, str>::to(&topic).partition(partition);
+            producer.send(record.payload("never committed")).unwrap();
+        }
     }
     producer.flush(LIMIT).unwrap();
     producer

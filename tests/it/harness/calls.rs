@@ -120,7 +120,7 @@ pub(crate) const TYPES: [&str; 5] = [
     "something-new",
 ];
 /// The topics of events.
-const TOPICS: [&str; 4] = [
+pub(crate) const TOPICS: [&str; 4] = [
     "pre-conversation",
     "post-conversation",
     "analytics-completed",
