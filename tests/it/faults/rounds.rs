@@ -95,7 +95,7 @@ impl Rounds {
         if name.contains("abort") {
             self.poison();
         }
-        self.await_reached(name);
+        self.bridge.await_failpoint(name);
         if stands {
             // The others go on for a while: what they do now must be right without what this one has not done.
             std::thread::sleep(Duration::from_millis(self.chance.within(0..300) as u64));
@@ -105,17 +105,6 @@ impl Rounds {
             self.bridge.await_crash();
             format!("at {name} (hit {hit})")
         }
-    }
-
-    fn await_reached(&self, name: &str) {
-        let reached = format!("failpoint {name} reached");
-        until(&reached, REACHED_WITHIN, || {
-            if self.bridge.log_of_this_start().contains(&reached) {
-                Ok(())
-            } else {
-                Err("it is not".to_owned())
-            }
-        });
     }
 
     /// Starts the bridge anew and waits until its publisher stands at some step, where it stays for a while.
@@ -128,7 +117,7 @@ impl Rounds {
         self.bridge.arm(&format!("{name}=pause:{ms}ms@{hit}"));
         self.bridge.resume();
         self.bridge.arm("");
-        self.await_reached(name);
+        self.bridge.await_failpoint(name);
         format!(" while the bridge stood at {name} for {ms} ms (hit {hit})")
     }
 
