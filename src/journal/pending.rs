@@ -30,6 +30,8 @@ pub struct Row {
     pub webhook: String,
     /// When its body was complete.
     pub received_at: Timestamp,
+    /// The timestamp of its record: when it was received or, of a replay, when that was asked for.
+    pub record_at: Timestamp,
     /// The event's id.
     pub id: String,
     /// Headers worth keeping.
@@ -81,7 +83,8 @@ fn read_pending(
 ) -> rusqlite::Result<Vec<Row>> {
     // Also a row whose parts are damaged is given out, as not intact: it must not be passed over in silence.
     let mut select = conn.prepare_cached(
-        "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body
+        "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body,
+                coalesce(d.record_ms, d.received_ms)
          FROM queue q LEFT JOIN delivery d ON d.seq = q.seq LEFT JOIN body b ON b.seq = q.seq
          WHERE q.out_seq >= ?1 ORDER BY q.out_seq LIMIT ?2",
     )?;
@@ -103,6 +106,7 @@ fn read_pending(
             seq: row.get::<_, i64>(1)?.cast_unsigned(),
             webhook: webhook_name(conn, webhooks, row.get(2)?)?,
             received_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
+            record_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(8)?.unwrap_or(0)),
             id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
             headers: kept.unwrap_or_default(),
             body: body.unwrap_or_default().to_vec(),

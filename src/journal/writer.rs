@@ -14,6 +14,7 @@ use super::append::{Appender, Numbers};
 use super::checkpoint::Checkpoints;
 use super::error::AppendError;
 use super::queue::{Ask, Change, Committed, Shared, Waiting};
+use super::replay::{self, Replayed};
 use super::retention::Sweeper;
 use super::space::Space;
 use super::{Appended, AppendedKind, Options, schema};
@@ -123,11 +124,11 @@ impl Writer {
         }
         let before = self.numbers;
         match self.commit(&batch, Store::WhenChanged) {
-            Ok(appended) => {
-                if self.refusing && !appended.is_empty() {
+            Ok(done) => {
+                if self.refusing && !done.appended.is_empty() {
                     self.refuse(None);
                 }
-                self.answer_all(batch, appended);
+                self.answer_all(batch, done);
                 if settles {
                     self.sweeper.hurry();
                 }
@@ -171,7 +172,7 @@ impl Writer {
         self.refuse(refusal);
     }
 
-    fn commit(&mut self, batch: &Batch, store: Store) -> rusqlite::Result<Vec<Appended>> {
+    fn commit(&mut self, batch: &Batch, store: Store) -> rusqlite::Result<Done> {
         let settle_below = self.settle_below;
         self.ensure_open()?;
         let Self {
@@ -185,8 +186,11 @@ impl Writer {
         };
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = *numbers;
+        // First, so that what Kafka has just got can be replayed.
+        settle(&tx, numbers, settle_below)?;
+        let mut changed = Vec::with_capacity(batch.asks.len());
         for ask in &batch.asks {
-            apply(&tx, numbers, &ask.change)?;
+            changed.push(apply(&tx, numbers, &ask.change)?);
         }
         let mut appended = Vec::with_capacity(batch.appends.len());
         if !batch.appends.is_empty() {
@@ -196,12 +200,11 @@ impl Writer {
             }
             failpoint::hit("journal.before-commit");
         }
-        settle(&tx, numbers, settle_below)?;
         if *numbers != before || store == Store::Always {
             numbers.store(&tx)?;
         }
         tx.commit()?;
-        Ok(appended)
+        Ok(Done { appended, changed })
     }
 
     /// After an error the connection is made anew: nothing is known about the old one.
@@ -215,7 +218,7 @@ impl Writer {
         Ok(())
     }
 
-    fn answer_all(&mut self, batch: Batch, appended: Vec<Appended>) {
+    fn answer_all(&mut self, batch: Batch, done: Done) {
         failpoint::hit("journal.after-commit");
         let Numbers {
             next_out_seq,
@@ -231,15 +234,15 @@ impl Writer {
             settled_out_seq,
         );
         let mut bytes = 0;
-        for (waiting, appended) in batch.appends.into_iter().zip(appended) {
+        for (waiting, appended) in batch.appends.into_iter().zip(done.appended) {
             if appended.kind == AppendedKind::Stored {
                 bytes += waiting.prepared.stored_bytes();
             }
             answer(waiting, Ok(appended));
         }
-        for ask in batch.asks {
+        for (ask, replayed) in batch.asks.into_iter().zip(done.changed) {
             // A caller that stopped waiting has its change all the same.
-            let _ = ask.answer.send(Ok(()));
+            let _ = ask.answer.send(Ok(replayed));
         }
         self.space.used(bytes);
         self.checkpoints.written(bytes + COMMIT_OVERHEAD_BYTES);
@@ -269,6 +272,13 @@ impl Writer {
     }
 }
 
+/// What one transaction did: one for each of its batch, in order.
+struct Done {
+    appended: Vec<Appended>,
+    /// Of changes that are no replay: nothing.
+    changed: Vec<Replayed>,
+}
+
 /// Whether the numbers are written.
 #[derive(PartialEq, Eq)]
 enum Store {
@@ -276,7 +286,11 @@ enum Store {
     Always,
 }
 
-fn apply(tx: &Transaction<'_>, numbers: &mut Numbers, change: &Change) -> rusqlite::Result<()> {
+fn apply(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    change: &Change,
+) -> rusqlite::Result<Replayed> {
     match change {
         Change::FreezePartitions(count) => numbers.partitions = Some(*count),
         Change::RaiseOutSeq(at_least) => raise_out_seq(tx, numbers, *at_least)?,
@@ -287,9 +301,12 @@ fn apply(tx: &Transaction<'_>, numbers: &mut Numbers, change: &Change) -> rusqli
             tx.execute(mark, (out_seq, reason))?;
             tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
         }
+        Change::Replay { seqs, record_ms } => {
+            return replay::replay(tx, numbers, seqs, *record_ms);
+        }
         Change::Flush => {}
     }
-    Ok(())
+    Ok(Replayed::default())
 }
 
 /// If any pending row is below `at_least`, all get new numbers above it and above all numbers given so far, in order.

@@ -11,6 +11,7 @@ pub mod client;
 pub mod embedded;
 pub mod follow;
 mod poison;
+pub mod preview;
 mod producer;
 mod recover;
 pub mod topics;

@@ -29,8 +29,10 @@ use tokio::net::TcpListener;
 
 use crate::config::{Ack, Listen, Webhook};
 use crate::failpoint;
+use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
 use crate::time::Timestamp;
+use crate::verify::proof::Proof;
 use crate::verify::{Verifier, verify};
 use body::{Limits, Whole};
 use budget::Budget;
@@ -45,6 +47,7 @@ pub struct Receiver(Arc<Shared>);
 struct Shared {
     endpoints: BTreeMap<WebhookName, Endpoint>,
     journal: Journal,
+    quarantine: Quarantine,
     limits: Limits,
     budget: Budget,
     probe: Probe,
@@ -58,11 +61,11 @@ struct Endpoint {
 }
 
 impl Receiver {
-    /// A receiver of these webhooks.
+    /// A receiver of these webhooks, which gives what it refuses as unverified to the quarantine.
     pub fn new(
         listen: &Listen,
         webhooks: &BTreeMap<WebhookName, Webhook>,
-        journal: Journal,
+        (journal, quarantine): (Journal, Quarantine),
         probe: Probe,
     ) -> Self {
         let endpoint = |(name, webhook): (&WebhookName, &Webhook)| {
@@ -76,6 +79,7 @@ impl Receiver {
         Self(Arc::new(Shared {
             endpoints: webhooks.iter().map(endpoint).collect(),
             journal,
+            quarantine,
             limits: Limits {
                 max_bytes: listen.max_body_bytes,
                 read_timeout: listen.read_timeout,
@@ -137,8 +141,9 @@ impl Shared {
         };
         let verified = match verify(delivery, &head.headers, &endpoint.verifier) {
             Ok(verified) => verified,
-            Err(refusal) => {
-                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refusal, "refused");
+            Err(refused) => {
+                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, "refused");
+                self.quarantine.offer(*refused, Proof::of(&head.headers));
                 return Outcome::Unverified;
             }
         };
