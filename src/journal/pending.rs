@@ -74,6 +74,40 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// The oldest timestamp of a pending delivery's record; `None` when nothing is pending.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read; the same call may succeed later.
+    pub fn oldest_pending(&mut self) -> Result<Option<Timestamp>, ReadError> {
+        let oldest = read_oldest_pending(&self.conn);
+        let oldest = oldest.map_err(|source| schema::read_error(&self.path, source))?;
+        Ok(oldest.map(Timestamp::from_unix_ms))
+    }
+}
+
+/// In pages. All must be looked at: clocks are set back, and what is reconciled or retried is older than what lies before it.
+fn read_oldest_pending(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut page = conn.prepare_cached(
+        "SELECT max(out_seq), min(record_ms) FROM
+         (SELECT q.out_seq, coalesce(d.record_ms, d.received_ms) AS record_ms FROM queue q LEFT JOIN delivery d ON d.seq = q.seq
+          WHERE q.out_seq > ?1 ORDER BY q.out_seq LIMIT ?2)",
+    )?;
+    let (mut above, mut oldest) = (0, None::<i64>);
+    loop {
+        let read = page.query_row([above, PAGE_ROWS], |row| {
+            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+        });
+        let (last, received_ms) = read?;
+        oldest = [oldest, received_ms].into_iter().flatten().min();
+        match last {
+            Some(last) => above = last,
+            None => return Ok(oldest),
+        }
+    }
+}
+
 fn read_pending(
     conn: &Connection,
     webhooks: &mut HashMap<i64, String>,
@@ -136,3 +170,6 @@ fn webhook_name(
     known.insert(n, name.clone());
     Ok(name)
 }
+
+/// Rows per read transaction: some milliseconds.
+const PAGE_ROWS: i64 = 10_000;

@@ -26,6 +26,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::routing::any;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::{Ack, Listen, Webhook};
 use crate::failpoint;
@@ -51,6 +52,8 @@ struct Shared {
     limits: Limits,
     budget: Budget,
     probe: Probe,
+    /// Whether it is time to stop: nobody waits for Kafka any more.
+    stopping: watch::Sender<bool>,
 }
 
 /// A configured webhook, ready to verify.
@@ -86,12 +89,18 @@ impl Receiver {
             },
             budget: Budget::new(),
             probe,
+            stopping: watch::Sender::new(false),
         }))
     }
 
     /// Serves the public listener until `shutdown` resolves and requests under way are answered.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let header_timeout = self.0.limits.read_timeout;
+        let shared = Arc::clone(&self.0);
+        let shutdown = async move {
+            shutdown.await;
+            shared.stopping.send_replace(true);
+        };
         let router = Router::new()
             .route("/webhooks/{name}", any(receive))
             .route("/readyz", any(readyz))
@@ -163,14 +172,19 @@ impl Shared {
         }
     }
 
-    /// The journal's word is enough when Kafka takes too long.
+    /// The journal's word is enough when Kafka takes too long, or the bridge is to stop.
     async fn wait_for_kafka(&self, ack: Ack, out_seq: u64) {
-        if let Ack::Kafka { timeout } = ack {
-            let published = self.journal.published(out_seq);
-            if tokio::time::timeout(timeout, published).await.is_err() {
-                tracing::debug!(out_seq, "answered before Kafka had it");
-            }
+        let Ack::Kafka { timeout } = ack else {
+            return;
+        };
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            biased;
+            () = self.journal.published(out_seq) => return,
+            () = tokio::time::sleep(timeout) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
         }
+        tracing::debug!(out_seq, "answered before Kafka had it");
     }
 }
 

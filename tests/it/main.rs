@@ -35,10 +35,15 @@ mod poison;
 mod processes;
 mod quarantine;
 mod readme;
+mod recover_mark;
+mod recover_order;
+
 mod recovery;
 mod replay;
 mod road;
 mod secrets;
 mod starting;
 mod stopping;
+mod surroundings;
+
 mod tree;

@@ -78,6 +78,12 @@ impl Bridge {
         self.with_variable(&format!("ATOMS_BRIDGE__{key}"), value)
     }
 
+    /// [`Bridge::with`] for a bridge that has run before.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.environment
+            .insert(format!("ATOMS_BRIDGE__{key}"), value.to_owned());
+    }
+
     /// Sets any variable of the environment.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
@@ -136,6 +142,18 @@ impl Bridge {
     pub(crate) fn arm(&mut self, failpoints: &str) {
         let name = "ATOMS_BRIDGE_FAILPOINTS".to_owned();
         self.environment.insert(name, failpoints.to_owned());
+    }
+
+    /// Waits until an armed failpoint is reached.
+    pub(crate) fn await_failpoint(&self, name: &str) {
+        let reached = format!("failpoint {name} reached");
+        until(&reached, READY_WITHIN, || {
+            if self.log_of_this_start().contains(&reached) {
+                Ok(())
+            } else {
+                Err("it is not".to_owned())
+            }
+        });
     }
 
     /// Waits until the bridge has ended as a failpoint's `kill` ends it; stays for [`Bridge::resume`].

@@ -51,6 +51,36 @@ impl Broker {
         Self::prepare_at(listener, first.controller, &[&own, overrides].concat())
     }
 
+    /// A broker that also listens at the second address for a user who may do only what an ACL says; whoever comes by the
+    /// first may do everything.
+    pub(crate) fn start_with_user(user: &str, password: &str) -> (Self, String) {
+        let (listener, controller) = (ports::free_address(), ports::free_address());
+        let users = ports::free_address();
+        let listeners = format!("PLAINTEXT://{listener},CONTROLLER://{controller},USERS://{users}");
+        let advertised = format!("PLAINTEXT://{listener},USERS://{users}");
+        let login = format!(
+            "org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";"
+        );
+        let overrides = [
+            ("listeners", listeners.as_str()),
+            ("advertised.listeners", &advertised),
+            (
+                "listener.security.protocol.map",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,USERS:SASL_PLAINTEXT",
+            ),
+            ("listener.name.users.sasl.enabled.mechanisms", "PLAIN"),
+            ("listener.name.users.plain.sasl.jaas.config", &login),
+            (
+                "authorizer.class.name",
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            ),
+            ("super.users", "User:ANONYMOUS"),
+        ];
+        let mut broker = Self::prepare_at(listener, controller, &overrides);
+        broker.resume();
+        (broker, users.to_string())
+    }
+
     fn prepare_at(
         listener: SocketAddr,
         controller: SocketAddr,
