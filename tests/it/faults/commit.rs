@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::bridge;
 use super::sender::Sent;
 use crate::harness::kafka::Broker;
-use crate::harness::until;
 
 #[test]
 fn nothing_is_answered_before_the_commit_that_holds_it() {
@@ -16,16 +15,7 @@ fn nothing_is_answered_before_the_commit_that_holds_it() {
     let posting = std::thread::spawn(move || {
         Sent::event("CALL-held", 0, "post-conversation", 0).post(webhooks)
     });
-    until("the commit to be held", LIMIT, || {
-        if bridge
-            .log()
-            .contains("failpoint journal.before-commit reached")
-        {
-            Ok(())
-        } else {
-            Err("it is not".to_owned())
-        }
-    });
+    bridge.await_failpoint("journal.before-commit");
     // An answer that does not wait for the commit is on its way by now: it takes microseconds.
     std::thread::sleep(Duration::from_millis(300));
     bridge.kill9();

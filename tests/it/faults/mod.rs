@@ -1,11 +1,12 @@
 //! Nothing that was answered 200 is lost, comes twice or out of order, whatever is killed or frozen, and wherever.
 //!
 //! `rounds` is the long run of random faults (`tests/run faults --rounds N --seed S`), `replicas` and `late` are the two
-//! cases in which a producer without fencing duplicates, `commit` is the answer's place behind the commit. They need a
+//! cases in which a producer without fencing duplicates, `fenced` is the fatal error, `commit` the answer's place. They need a
 //! build with the feature `failpoints`, which `tests/run` makes.
 
 mod chance;
 mod commit;
+mod fenced;
 mod late;
 mod oracle;
 mod replicas;

@@ -95,13 +95,7 @@ impl Rounds {
         if name.contains("abort") {
             self.poison();
         }
-        let reached = format!("failpoint {name} reached");
-        until(&reached, REACHED_WITHIN, || {
-            match self.bridge.log_of_this_start().contains(&reached) {
-                true => Ok(()),
-                false => Err("it runs on".to_owned()),
-            }
-        });
+        self.bridge.await_failpoint(name);
         if stands {
             // The others go on for a while: what they do now must be right without what this one has not done.
             std::thread::sleep(Duration::from_millis(self.chance.within(0..300) as u64));
@@ -111,6 +105,20 @@ impl Rounds {
             self.bridge.await_crash();
             format!("at {name} (hit {hit})")
         }
+    }
+
+    /// Starts the bridge anew and waits until its publisher stands at some step, where it stays for a while.
+    fn stand_still(&mut self) -> String {
+        let steps = |name: &&str| name.starts_with("publish.") && !name.contains("abort");
+        let steps: Vec<&str> = failpoint::NAMES.into_iter().filter(steps).collect();
+        let (name, hit) = (*self.chance.pick(&steps), self.chance.within(1..6));
+        let ms = self.chance.within(500..5_000);
+        self.bridge.kill9();
+        self.bridge.arm(&format!("{name}=pause:{ms}ms@{hit}"));
+        self.bridge.resume();
+        self.bridge.arm("");
+        self.bridge.await_failpoint(name);
+        format!(" while the bridge stood at {name} for {ms} ms (hit {hit})")
     }
 
     /// Posts a delivery that its topic refuses, as soon as somebody takes it.
@@ -130,11 +138,16 @@ impl Rounds {
     /// The broker is killed or frozen for a while, sometimes with the bridge killed meanwhile; the answers go on.
     fn break_the_broker(&mut self) -> String {
         self.sender.await_more(self.chance.within(3..60));
+        let step = if self.chance.one_in(4) {
+            self.stand_still()
+        } else {
+            String::new()
+        };
         let what = if self.chance.one_in(2) {
             self.broker.kill9();
             let with = self.meanwhile();
             self.broker.resume();
-            format!("the broker killed{with}")
+            format!("the broker killed{step}{with}")
         } else {
             // Mostly short: the third power of a number below 1.
             let ms = 200 + 7_800 * self.chance.within(0..100).pow(3) / 1_000_000;
@@ -143,7 +156,7 @@ impl Rounds {
             let with = self.meanwhile();
             std::thread::sleep(ends_at.saturating_duration_since(Instant::now()));
             self.broker.cont_signal();
-            format!("the broker frozen for {ms} ms{with}")
+            format!("the broker frozen for {ms} ms{step}{with}")
         };
         await_drained(&self.bridge, DRAINED_WITHIN);
         what

@@ -81,6 +81,11 @@ impl Sender {
     pub(super) fn await_more(&self, count: usize) {
         let wanted = self.answered() + count;
         until(&format!("{count} more answers"), LIMIT, || {
+            let over = self.lanes.iter().any(JoinHandle::is_finished);
+            assert!(
+                !over,
+                "a lane was answered what it did not expect: see above"
+            );
             match self.answered() {
                 answered if answered >= wanted => Ok(()),
                 answered => Err(format!("{answered} of {wanted}")),

@@ -144,6 +144,18 @@ impl Bridge {
         self.environment.insert(name, failpoints.to_owned());
     }
 
+    /// Waits until an armed failpoint is reached.
+    pub(crate) fn await_failpoint(&self, name: &str) {
+        let reached = format!("failpoint {name} reached");
+        until(&reached, READY_WITHIN, || {
+            if self.log_of_this_start().contains(&reached) {
+                Ok(())
+            } else {
+                Err("it is not".to_owned())
+            }
+        });
+    }
+
     /// Waits until the bridge has ended as a failpoint's `kill` ends it; stays for [`Bridge::resume`].
     pub(crate) fn await_crash(&mut self) {
         let code = self.running().wait(Duration::from_secs(10));
