@@ -1,7 +1,9 @@
 //! The one thread that writes: it takes whatever is queued, commits it together, and only then answers.
 //!
 //! A commit that fails fails for all who waited for it; the numbers go back to what is on disk, the connection is made
-//! anew, and the next batch tries again. Retention and the end of a checkpoint run between batches, in small steps.
+//! anew, and the next batch tries again, in the same place of the WAL: so the pages that an fsync failed to write are
+//! written anew before anything is answered that lies behind them. Retention and the end of a checkpoint run between
+//! batches, in small steps.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -12,7 +14,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::append::{Appender, Numbers};
 use super::checkpoint::Checkpoints;
-use super::error::AppendError;
+use super::error::{AppendError, is_damage};
+use super::place::Files;
 use super::queue::{Ask, Change, Committed, Shared, Waiting};
 use super::retention::Sweeper;
 use super::space::Space;
@@ -21,6 +24,7 @@ use crate::receive::delivery::WebhookName;
 
 pub(super) struct Writer {
     path: PathBuf,
+    files: Files,
     shared: Arc<Shared>,
     /// `None` after it broke, until it could be opened again.
     conn: Option<Connection>,
@@ -44,7 +48,7 @@ struct Batch {
 
 impl Writer {
     pub(super) fn new(
-        path: PathBuf,
+        (path, files): (PathBuf, Files),
         options: &Options,
         shared: Arc<Shared>,
         (conn, numbers): (Connection, Numbers),
@@ -54,6 +58,7 @@ impl Writer {
             space: Space::new(&path, options),
             sweeper: Sweeper::new(options),
             path,
+            files,
             shared,
             conn: Some(conn),
             numbers,
@@ -72,7 +77,7 @@ impl Writer {
             let until = match (self.backlog.is_empty(), self.refusing) {
                 (false, _) => Instant::now(),
                 (true, true) => self.sweeper.next_at().min(Instant::now() + LOOK_AGAIN),
-                (true, false) => self.sweeper.next_at(),
+                (true, false) => self.sweeper.next_at().min(Instant::now() + LOOK_IDLE),
             };
             let mut taken = self.shared.take(Some(until));
             self.settle_below = self.settle_below.max(taken.settle_below.unwrap_or(0));
@@ -93,8 +98,9 @@ impl Writer {
     /// A bounded batch, so that no one waits for a transaction without end.
     fn cut_batch(&mut self) -> Vec<Waiting> {
         let mut bytes = 0;
+        let most_bytes = self.space.batch_bytes();
         let within = |waiting: &&Waiting| {
-            let fits = bytes < BATCH_BYTES;
+            let fits = bytes == 0 || bytes < most_bytes;
             bytes += waiting.prepared.stored_bytes();
             fits
         };
@@ -109,7 +115,7 @@ impl Writer {
 
     fn write(&mut self, mut batch: Batch) {
         if !batch.appends.is_empty()
-            && let Err(full) = self.space.check(self.conn.as_ref())
+            && let Err(full) = self.room()
         {
             self.refuse(Some(full.clone()));
             for waiting in batch.appends.drain(..) {
@@ -132,13 +138,32 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.numbers = before;
-                self.webhooks.clear();
-                self.conn = None;
-                let error = AppendError::of_commit(error);
-                self.refuse(Some(error.clone()));
-                refuse_all(batch, &error);
+                self.roll_back(before);
+                refuse_all(batch, &error, self.refusing);
+                self.refuse(Some(error));
             }
+        }
+    }
+
+    fn roll_back(&mut self, before: Numbers) {
+        self.numbers = before;
+        self.webhooks.clear();
+        self.conn = None;
+        self.space.forget();
+    }
+
+    /// Whether the journal is where it was opened, and may grow.
+    fn room(&mut self) -> Result<(), AppendError> {
+        self.in_place()?;
+        self.space.check(self.conn.as_ref())
+    }
+
+    fn in_place(&self) -> Result<(), AppendError> {
+        match Files::at(&self.path) {
+            Ok(files) if files == self.files => Ok(()),
+            Ok(_) => Err(AppendError::Moved),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(AppendError::Moved),
+            Err(error) => Err(AppendError::Disk(Arc::new(error))),
         }
     }
 
@@ -147,30 +172,48 @@ impl Writer {
         self.shared.refuse(refusal);
     }
 
-    /// While nobody delivers because readiness says that deliveries are refused, only the writer can find out that they
-    /// are not any more: it looks at the room, and commits something small.
+    /// While nobody delivers, the writer alone can find out that deliveries would be refused, or are not any more: it
+    /// looks at the room, and while it refuses commits something small.
     fn look_again(&mut self) {
         if !self.refusing {
+            if self.space.is_stale(LOOK_IDLE)
+                && let Err(refusal) = self.room()
+            {
+                self.refuse(Some(refusal));
+            }
             return;
         }
-        let room = self.space.check(self.conn.as_ref());
-        let probe = Batch {
-            appends: Vec::new(),
-            asks: Vec::new(),
-        };
-        let refusal = room.err().or_else(|| {
-            let before = self.numbers;
-            let probed = self.commit(&probe, Store::Always);
-            if probed.is_err() {
-                self.numbers = before;
-                self.conn = None;
-            }
-            probed.err().map(AppendError::of_commit)
-        });
+        let refusal = self.room().and_then(|()| self.probe()).err();
+        if let (Some(AppendError::Full { .. }), Some(conn)) = (&refusal, &self.conn) {
+            // What the WAL takes is most of what can be given back.
+            self.checkpoints.cut_wal(conn);
+        }
         self.refuse(refusal);
     }
 
-    fn commit(&mut self, batch: &Batch, store: Store) -> rusqlite::Result<Vec<Appended>> {
+    fn probe(&mut self) -> Result<(), AppendError> {
+        let nothing = Batch {
+            appends: Vec::new(),
+            asks: Vec::new(),
+        };
+        let before = self.numbers;
+        let probed = self.commit(&nothing, Store::Always);
+        if probed.is_err() {
+            self.roll_back(before);
+        }
+        probed.map(|_| ())
+    }
+
+    /// One transaction; `Ok` means that it is on disk and in the file that the path leads to.
+    fn commit(&mut self, batch: &Batch, store: Store) -> Result<Vec<Appended>, AppendError> {
+        self.in_place()?;
+        let appended = self.transact(batch, store);
+        let appended = appended.map_err(AppendError::of_commit)?;
+        self.in_place()?;
+        Ok(appended)
+    }
+
+    fn transact(&mut self, batch: &Batch, store: Store) -> rusqlite::Result<Vec<Appended>> {
         let settle_below = self.settle_below;
         self.ensure_open()?;
         let Self {
@@ -246,7 +289,11 @@ impl Writer {
         let Some(conn) = self.conn.as_mut() else {
             return;
         };
-        self.checkpoints.finish(conn);
+        if self.space.is_tight() {
+            self.checkpoints.cut_wal(conn);
+        } else {
+            self.checkpoints.finish(conn);
+        }
         let pressure = self.space.pressure();
         if let Some(freed) = self
             .sweeper
@@ -257,11 +304,14 @@ impl Writer {
         }
     }
 
+    /// Leaves a tidy directory, unless a checkpoint has failed: what is in the WAL is as safe as what is in the file.
     fn finish(mut self) {
         self.checkpoints.stop();
-        if let Some(conn) = self.conn.take() {
-            // Only for a tidy directory: what is in the WAL is as safe as what is in the file.
-            let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Some(conn) = self.conn.take()
+            && self.checkpoints.cut_wal(&conn)
+        {
+            // An empty WAL does no harm if it stays.
+            let _ = schema::leave_wal_on_close(&conn, false);
         }
     }
 }
@@ -281,8 +331,9 @@ fn apply(tx: &Transaction<'_>, numbers: &mut Numbers, change: &Change) -> rusqli
             let out_seq = out_seq.cast_signed();
             let mark = "UPDATE delivery SET dead = ?2
                         WHERE seq = (SELECT seq FROM queue WHERE out_seq = ?1)";
-            tx.execute(mark, (out_seq, reason))?;
-            tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
+            // Where not even that can be written, the others go on all the same; the caller has said which it is.
+            unless_damaged(tx.execute(mark, (out_seq, reason)))?;
+            unless_damaged(tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq]))?;
         }
         Change::Flush => {}
     }
@@ -320,11 +371,27 @@ fn raise_out_seq(
 
 fn settle(tx: &Transaction<'_>, numbers: &mut Numbers, below: u64) -> rusqlite::Result<()> {
     if below > numbers.settled_out_seq {
-        tx.prepare_cached("DELETE FROM queue WHERE out_seq < ?1")?
-            .execute([below.cast_signed()])?;
+        let range = [numbers.settled_out_seq, below].map(u64::cast_signed);
+        let delete = "DELETE FROM queue WHERE out_seq >= ?1 AND out_seq < ?2";
+        // What stays below the mark is never read again, and must not keep new deliveries out.
+        unless_damaged(tx.prepare_cached(delete)?.execute(range))?;
         numbers.settled_out_seq = below;
     }
     Ok(())
+}
+
+/// Goes on beside a damaged page.
+fn unless_damaged(changed: rusqlite::Result<usize>) -> rusqlite::Result<()> {
+    match changed {
+        Err(error) if is_damage(&error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the disk has damaged the journal's list of what is pending; going on beside it"
+            );
+            Ok(())
+        }
+        other => other.map(drop),
+    }
 }
 
 fn answer(waiting: Waiting, result: Result<Appended, AppendError>) {
@@ -332,12 +399,15 @@ fn answer(waiting: Waiting, result: Result<Appended, AppendError>) {
     let _ = waiting.answer.send(result);
 }
 
-fn refuse_all(batch: Batch, error: &AppendError) {
-    tracing::error!(
-        error = error as &dyn std::error::Error,
-        refused = batch.appends.len(),
-        "a commit of the journal failed; its deliveries were refused with 503"
-    );
+/// Says once what is wrong, and then only how many it costs.
+fn refuse_all(batch: Batch, error: &AppendError, is_known: bool) {
+    if !is_known || !batch.appends.is_empty() {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            refused = batch.appends.len(),
+            "a commit of the journal failed; its deliveries were refused with 503"
+        );
+    }
     for waiting in batch.appends {
         answer(waiting, Err(error.clone()));
     }
@@ -357,7 +427,8 @@ impl Drop for AbandonOnExit {
 
 /// How often a writer that refuses looks whether it still must.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How often one that has nothing to write looks whether it would have to.
+const LOOK_IDLE: Duration = Duration::from_secs(1);
 const BATCH_ROWS: usize = 512;
-const BATCH_BYTES: u64 = 16 << 20;
 /// What a commit writes beside its rows.
 const COMMIT_OVERHEAD_BYTES: u64 = 16 << 10;
