@@ -6,15 +6,34 @@
 //! ```text
 //! POST /webhooks/{webhook}
 //!   receive   bytes, headers, webhook name, time            Delivery
-//!   verify    HMAC over the raw bytes, constant time        VerifiedDelivery
-//!   append    journal: one fsync shared by all who wait     Stored | Duplicate
+//!   verify    HMAC over the raw bytes, constant time        VerifiedDelivery    else 401
+//!   append    journal: one fsync shared by all who wait     Stored | Duplicate  else 503
 //!   answer    200
 //!   ─ ─ ─ the sender is gone; nothing below can lose it ─ ─ ─
-//!   parse     bytes → canonical event, pure                 Event
+//!   parse     bytes → canonical event, pure                 Event               else dead letter
 //!   route     event → topic, key, partition, headers, pure  Record
 //!   publish   Kafka transactions, in journal order          Committed
 //!   settle    journal rows below the committed mark are published
 //! ```
+//!
+//! There is one road, whatever state Kafka is in: no second path that would have to be kept in step with the first.
+//!
+//! # What it promises
+//!
+//! - A 200 is said after the fsync that holds the delivery ([`journal`]), since the sender never sends again.
+//! - What was answered 200 is on its topic exactly once for readers that read committed, in the order of the answers
+//!   within a topic and call ([`publish`]).
+//! - Nothing in the content of a signed delivery can cause a refusal, and nothing that was sent is missing from its event
+//!   ([`dialect`]).
+//!
+//! # What is absent on purpose
+//!
+//! - A direct way to Kafka that skips the journal: it would save an fsync and cost a second set of failures.
+//! - `FutureProducer`: it sleeps and reorders when its queue is full.
+//! - A task for each delivery: between the last byte of a body and the journal's queue nothing is awaited, so a sender
+//!   that hangs up cannot cancel half of it.
+//! - A general JSON tree: numbers, `variables` and unknown fields pass as the digits and letters that were sent.
+//! - Storage, enrichment, joins: they are downstream of the topics.
 
 pub mod bridge;
 pub mod cli;

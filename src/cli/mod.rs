@@ -183,6 +183,10 @@ fn exit_code(error: &anyhow::Error) -> Option<u8> {
 
 const EXAMPLES: &str = "\
 Examples:
+  atoms-kafka-bridge dev
+      The whole road with an embedded Kafka and sample calls, until Ctrl-C.
+  atoms-kafka-bridge serve
+      The bridge; needs ATOMS_WEBHOOK_SECRET and ATOMS_BRIDGE__KAFKA__BOOTSTRAP_SERVERS, or a bridge.toml.
   atoms-kafka-bridge send --dialect all --count 4
       Four signed sample calls to the receiver on this machine.
   atoms-kafka-bridge tail -e --call CALL-1778226705739-7e4c17

@@ -7,12 +7,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::harness::process::Process;
-use crate::harness::{kcat, until};
+use crate::harness::{kcat, ports, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_atoms-kafka-bridge");
 
 #[test]
 fn dev_with_calls_shows_every_event_and_ends_well() {
+    let _ports = ports::default_ports();
     let dir = TempDir::with_prefix("dev-").unwrap();
     let output = Command::new(BINARY)
         .args(["dev", "--calls", "8", "--rate", "50"])
@@ -45,6 +46,7 @@ fn dev_with_calls_shows_every_event_and_ends_well() {
 
 #[test]
 fn dev_is_read_from_outside_until_it_is_told_to_end() {
+    let _ports = ports::default_ports();
     let dir = TempDir::with_prefix("dev-").unwrap();
     let mut dev = Process::spawn(
         Path::new(BINARY),

@@ -75,7 +75,7 @@ fn what_is_proven_is_stored_and_what_is_not_is_answered_alike() {
 fn a_signature_is_read_in_every_spelling_and_from_any_secret() {
     let bridge = TestBridge::start();
     let wrong = "0".repeat(64);
-    let spellings: [&dyn Fn(&str) -> Vec<(&'static str, String)>; 9] = [
+    let spellings: [&dyn Fn(&str) -> Fields; 9] = [
         &|right| vec![("X-Signature", right.to_owned())],
         &|right| vec![("X-Atoms-Signature", format!("sha256={right}"))],
         &|right| vec![("x-atoms-signature", right.to_owned())],
@@ -294,6 +294,9 @@ fn a_full_journal_answers_503_until_kafka_is_back() {
         &(0..=full).map(|step| id("CALL-full", step)).collect(),
     );
 }
+
+/// Header fields, made for a signature.
+type Fields = Vec<(&'static str, String)>;
 
 /// A bridge with small limits, two secrets, and a webhook with a second factor.
 struct TestBridge {

@@ -17,6 +17,7 @@
 mod harness;
 
 mod acknowledgement;
+mod all_topic;
 mod bodies;
 mod broker;
 mod commands;
@@ -25,9 +26,11 @@ mod encodings;
 mod golden;
 mod http_table;
 mod nothing_missing;
+mod outage;
 mod partitions;
 mod poison;
 mod processes;
+mod readme;
 mod recovery;
 mod road;
 mod secrets;

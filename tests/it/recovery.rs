@@ -57,6 +57,33 @@ fn a_bridge_killed_ten_times_under_load_loses_and_repeats_nothing() {
     calls::judge(&broker, &prefix, &ids);
 }
 
+#[test]
+fn what_kafka_has_and_the_journal_does_not_know_is_not_sent_again() {
+    let broker = shared_broker().address();
+    let prefix = format!("{}.", unique("mark"));
+    let mut bridge = Bridge::new(&broker)
+        .with("TOPICS__PREFIX", &prefix)
+        .with("TOPICS__PARTITIONS", "2")
+        .with("WEBHOOKS__DEFAULT__ACK", "kafka")
+        .start();
+    // The answer comes with Kafka's commit, and the journal's own mark a little later: a kill between the two leaves
+    // rows that look pending, and only the mark in Kafka tells that they are not.
+    let mut unsettled = 0;
+    for step in 0..10 {
+        bridge.await_publishing();
+        let answer = bridge.post("default", &calls::delivery("CALL-mark", step));
+        bridge.kill9();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        unsettled += bridge.pending();
+        bridge.resume();
+    }
+    assert!(unsettled > 0, "no kill came in time to prove anything");
+    bridge.await_published();
+    let ids = (0..10).map(|step| calls::id("CALL-mark", step)).collect();
+    calls::judge(&broker, &prefix, &ids);
+    println!("{unsettled} of 10 kills came between Kafka's commit and the journal's");
+}
+
 /// Five deliveries of each of 200 calls, each call on one of eight connections; all must be accepted.
 fn post_calls(bridge: &Bridge) -> BTreeSet<String> {
     let deliveries = |lane: usize| -> Vec<(String, usize)> {

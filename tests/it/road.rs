@@ -16,12 +16,13 @@ use sha2::{Digest, Sha256};
 use crate::harness::bridge::{Bridge, post_with};
 use crate::harness::kafka::Broker;
 use crate::harness::record::Record;
-use crate::harness::{java, kcat};
+use crate::harness::{java, kcat, ports};
 use crate::tree::Tree;
 
 #[test]
 fn every_recorded_delivery_lands_as_its_golden_event() {
     let broker = Broker::start();
+    let _ports = ports::default_ports();
     let bridge = Bridge::with_two_variables(&broker.address()).start();
     let sent = post_all_cases(&bridge);
     assert!(sent.len() > 60, "only {} cases", sent.len());

@@ -51,8 +51,8 @@ impl Bridge {
             .with("LISTEN__HEALTH", &health)
     }
 
-    /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so only one test
-    /// may have it.
+    /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so its test
+    /// holds [`ports::default_ports`].
     pub(crate) fn with_two_variables(broker: &str) -> Self {
         let mut bridge = Self::new(broker);
         bridge
@@ -200,13 +200,14 @@ impl Bridge {
         let output = self.run(&["journal", "status", "--json"]);
         let status: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        status["pending"].as_u64().expect("a count")
+        let pending = status.get("pending").and_then(Value::as_u64);
+        pending.expect("a count")
     }
 
     /// What keeps the bridge from publishing, by its health; `None` when nothing does.
     pub(crate) fn kafka_alarm(&self) -> Option<String> {
         let health = self.health("/readyz").expect("the bridge answers").json();
-        let reason = health["kafka"].get("reason")?;
+        let reason = health.pointer("/kafka/reason")?;
         Some(reason.as_str().expect("a reason").to_owned())
     }
 

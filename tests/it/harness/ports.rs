@@ -5,6 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A loopback address that nothing listens on, handed out once per test process.
 pub(crate) fn free_address() -> SocketAddr {
@@ -21,6 +22,13 @@ pub(crate) fn free_address() -> SocketAddr {
         })
         .find(|address| TcpListener::bind(address).is_ok())
         .expect("no free port between 12000 and 32000")
+}
+
+/// The ports that the bridge takes when nothing else is configured: whoever runs it so holds them, the others wait.
+pub(crate) fn default_ports() -> MutexGuard<'static, ()> {
+    static HELD: Mutex<()> = Mutex::new(());
+    // A test that failed has let go of them all the same.
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const FIRST: u16 = 12_000;
