@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::error::{AppendError, Limit};
 use super::Options;
+use super::error::{AppendError, Limit};
 use super::place::Disk;
 
 /// The journal's room, as last seen.
@@ -20,7 +20,9 @@ pub(super) struct Space {
     /// On a disk that is large enough for it.
     floor_bytes: u64,
     looked_at: Option<Instant>,
+    /// What rows took since then, and the WAL with them.
     written_since: u64,
+    wal_since: u64,
     used_bytes: u64,
     disk: Disk,
     /// Free pages of the file, which are written before it grows.
@@ -46,6 +48,7 @@ impl Space {
             floor_bytes: options.free_floor_bytes,
             looked_at: None,
             written_since: 0,
+            wal_since: 0,
             used_bytes: 0,
             disk: UNKNOWN,
             reusable_bytes: 0,
@@ -54,7 +57,7 @@ impl Space {
 
     /// Refuses when a limit is met.
     pub(super) fn check(&mut self, conn: Option<&Connection>) -> Result<(), AppendError> {
-        if self.is_stale(LOOK_EVERY) || self.written_since > LOOK_AFTER_BYTES {
+        if self.is_stale(LOOK_EVERY) || self.wal_since > self.floor_bytes() / 4 {
             self.look_at(conn);
         }
         if self.limit().is_some() && self.written_since > 0 {
@@ -85,7 +88,8 @@ impl Space {
 
     /// What was written went into the WAL, and goes into the file from there.
     fn free_bytes(&self) -> u64 {
-        self.disk.free_bytes.saturating_sub(2 * self.written_since)
+        let since = self.written_since + self.wal_since;
+        self.disk.free_bytes.saturating_sub(since)
     }
 
     fn floor_bytes(&self) -> u64 {
@@ -97,8 +101,10 @@ impl Space {
         BATCH_BYTES.min(self.floor_bytes() / 4)
     }
 
+    /// A commit wrote rows of so many bytes.
     pub(super) fn used(&mut self, bytes: u64) {
         self.written_since += bytes;
+        self.wal_since += bytes + COMMIT_WAL_BYTES;
     }
 
     pub(super) fn pressure(&self) -> Pressure {
@@ -142,6 +148,7 @@ impl Space {
             self.disk.free_bytes = self.disk.free_bytes.saturating_sub(to_come);
         }
         self.written_since = 0;
+        self.wal_since = 0;
         self.looked_at = Some(Instant::now());
     }
 }
@@ -181,4 +188,5 @@ const UNKNOWN: Disk = Disk {
 const FLOOR_PART: u64 = 20;
 const BATCH_BYTES: u64 = 16 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-const LOOK_AFTER_BYTES: u64 = 16 << 20;
+/// What a commit writes to the WAL beside its rows: a page or two of each table.
+const COMMIT_WAL_BYTES: u64 = 48 << 10;

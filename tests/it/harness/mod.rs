@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) mod bridge;
 pub(crate) mod calls;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod java;
 pub(crate) mod kafka;
@@ -18,6 +19,8 @@ pub(crate) mod load;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod record;
+pub(crate) mod strace;
+pub(crate) mod tally;
 
 /// One broker for all tests that do not break it; started by the first that asks. Use names from [`unique`] on it.
 pub(crate) fn shared_broker() -> &'static kafka::Broker {
