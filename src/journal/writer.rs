@@ -207,13 +207,30 @@ impl Writer {
     /// One transaction; `Ok` means that it is on disk and in the file that the path leads to.
     fn commit(&mut self, batch: &Batch, store: Store) -> Result<Vec<Appended>, AppendError> {
         self.in_place()?;
-        let appended = self.transact(batch, store);
-        let appended = appended.map_err(AppendError::of_commit)?;
+        let before = self.numbers;
+        let mut done = self.transact(batch, store, Care::ForAll);
+        if let Err(error) = &done
+            && is_damage(error)
+        {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "the disk has damaged pages of the journal; going on beside them"
+            );
+            self.numbers = before;
+            self.webhooks.clear();
+            done = self.transact(batch, store, Care::ForDeliveries);
+        }
+        let appended = done.map_err(AppendError::of_commit)?;
         self.in_place()?;
         Ok(appended)
     }
 
-    fn transact(&mut self, batch: &Batch, store: Store) -> rusqlite::Result<Vec<Appended>> {
+    fn transact(
+        &mut self,
+        batch: &Batch,
+        store: Store,
+        care: Care,
+    ) -> rusqlite::Result<Vec<Appended>> {
         let settle_below = self.settle_below;
         self.ensure_open()?;
         let Self {
@@ -228,7 +245,7 @@ impl Writer {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = *numbers;
         for ask in &batch.asks {
-            apply(&tx, numbers, &ask.change)?;
+            apply(&tx, numbers, &ask.change, care)?;
         }
         let mut appended = Vec::with_capacity(batch.appends.len());
         if !batch.appends.is_empty() {
@@ -237,7 +254,7 @@ impl Writer {
                 appended.push(appender.append(&waiting.prepared, numbers, webhooks)?);
             }
         }
-        settle(&tx, numbers, settle_below)?;
+        settle(&tx, numbers, settle_below, care)?;
         if *numbers != before || store == Store::Always {
             numbers.store(&tx)?;
         }
@@ -317,13 +334,27 @@ impl Writer {
 }
 
 /// Whether the numbers are written.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Store {
     WhenChanged,
     Always,
 }
 
-fn apply(tx: &Transaction<'_>, numbers: &mut Numbers, change: &Change) -> rusqlite::Result<()> {
+/// What a transaction must write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    ForAll,
+    /// Not what only tidies: where a page is damaged, new deliveries and the mark are what counts. What stays in the
+    /// queue below the mark is never read again.
+    ForDeliveries,
+}
+
+fn apply(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    change: &Change,
+    care: Care,
+) -> rusqlite::Result<()> {
     match change {
         Change::FreezePartitions(count) => numbers.partitions = Some(*count),
         Change::RaiseOutSeq(at_least) => raise_out_seq(tx, numbers, *at_least)?,
@@ -331,9 +362,10 @@ fn apply(tx: &Transaction<'_>, numbers: &mut Numbers, change: &Change) -> rusqli
             let out_seq = out_seq.cast_signed();
             let mark = "UPDATE delivery SET dead = ?2
                         WHERE seq = (SELECT seq FROM queue WHERE out_seq = ?1)";
-            // Where not even that can be written, the others go on all the same; the caller has said which it is.
-            unless_damaged(tx.execute(mark, (out_seq, reason)))?;
-            unless_damaged(tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq]))?;
+            if care == Care::ForAll {
+                tx.execute(mark, (out_seq, reason))?;
+                tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
+            }
         }
         Change::Flush => {}
     }
@@ -346,6 +378,9 @@ fn raise_out_seq(
     numbers: &mut Numbers,
     at_least: u64,
 ) -> rusqlite::Result<()> {
+    // What a damaged page kept in the queue is settled all the same.
+    let left = "DELETE FROM queue WHERE out_seq < ?1";
+    tx.execute(left, [numbers.settled_out_seq.cast_signed()])?;
     let lowest: Option<i64> = tx.query_row("SELECT min(out_seq) FROM queue", [], |r| r.get(0))?;
     if lowest.is_none_or(|lowest| lowest.cast_unsigned() >= at_least) {
         numbers.next_out_seq = numbers.next_out_seq.max(at_least);
@@ -369,29 +404,21 @@ fn raise_out_seq(
     Ok(())
 }
 
-fn settle(tx: &Transaction<'_>, numbers: &mut Numbers, below: u64) -> rusqlite::Result<()> {
+fn settle(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    below: u64,
+    care: Care,
+) -> rusqlite::Result<()> {
     if below > numbers.settled_out_seq {
         let range = [numbers.settled_out_seq, below].map(u64::cast_signed);
         let delete = "DELETE FROM queue WHERE out_seq >= ?1 AND out_seq < ?2";
-        // What stays below the mark is never read again, and must not keep new deliveries out.
-        unless_damaged(tx.prepare_cached(delete)?.execute(range))?;
+        if care == Care::ForAll {
+            tx.prepare_cached(delete)?.execute(range)?;
+        }
         numbers.settled_out_seq = below;
     }
     Ok(())
-}
-
-/// Goes on beside a damaged page.
-fn unless_damaged(changed: rusqlite::Result<usize>) -> rusqlite::Result<()> {
-    match changed {
-        Err(error) if is_damage(&error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the disk has damaged the journal's list of what is pending; going on beside it"
-            );
-            Ok(())
-        }
-        other => other.map(drop),
-    }
 }
 
 fn answer(waiting: Waiting, result: Result<Appended, AppendError>) {

@@ -17,10 +17,12 @@ pub(crate) mod kafka;
 pub(crate) mod kcat;
 pub(crate) mod load;
 pub(crate) mod ports;
+pub(crate) mod power;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod strace;
 pub(crate) mod tally;
+pub(crate) mod trace;
 
 /// One broker for all tests that do not break it; started by the first that asks. Use names from [`unique`] on it.
 pub(crate) fn shared_broker() -> &'static kafka::Broker {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -56,7 +56,9 @@ impl Drop for Strace {
 /// The command line before a program's own that writes its system calls to `log`. The process started is the program.
 pub(crate) fn recording(log: &Path, arguments: &[&str]) -> Vec<String> {
     let log = log.to_str().expect("temporary paths are UTF-8");
-    let own = ["strace", "-D", "-f", "-y", "-o", log];
+    // The log gets its name once strace has written the last of it.
+    let to = format!("|cat >'{log}.part' && mv '{log}.part' '{log}'");
+    let own = ["strace", "-D", "-f", "-y", "-o", &to];
     own.iter()
         .chain(arguments)
         .map(|argument| (*argument).to_owned())
@@ -64,24 +66,11 @@ pub(crate) fn recording(log: &Path, arguments: &[&str]) -> Vec<String> {
 }
 
 /// The whole of a recording, once its program is gone.
-pub(crate) fn finished(log: &Path, pid: u32) -> String {
+pub(crate) fn finished(log: &Path) -> String {
     until("strace to finish its log", Duration::from_secs(60), || {
-        let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
-        let ended = |line: &str| {
-            line.starts_with(&pid.to_string())
-                && (line.contains("+++ killed") || line.contains("+++ exited"))
-        };
-        if text.lines().rev().take(100).any(ended) {
-            Ok(text)
-        } else {
-            Err(format!("{HOW_TO_GET}; its log: {} bytes", text.len()))
-        }
+        let bytes = fs::read(log).map_err(|error| format!("{error}; {HOW_TO_GET}"))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     })
-}
-
-/// Where a recording may be written.
-pub(crate) fn log_in(dir: &Path) -> PathBuf {
-    dir.join("strace.log")
 }
 
 const HOW_TO_GET: &str =
