@@ -119,7 +119,7 @@ pub(crate) const TYPES: [&str; 5] = [
     "analytics-completed",
     "something-new",
 ];
-/// The topics of events.
+/// Where events go, behind the prefix.
 pub(crate) const TOPICS: [&str; 4] = [
     "pre-conversation",
     "post-conversation",
