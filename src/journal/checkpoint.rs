@@ -2,8 +2,13 @@
 //!
 //! The WAL can only start anew when all of it has been moved, which a passive checkpoint never reaches beside a busy
 //! writer. So the thread moves the bulk, and the writer itself the small rest, between two batches.
+//!
+//! Two rules keep what was answered 200 when a disk fails an fsync once and then says that all is well, having dropped the
+//! pages. The thread's connection stays open as long as the writer lives: the index of the WAL lives with it, so that a
+//! commit that failed is written over by the next one and never found again by a recovery. And after a pass that failed,
+//! none follows: SQLite would go on behind the pages that it believes moved, and then start the WAL anew, which alone
+//! still has them. The next process moves all of the WAL again.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,18 +30,21 @@ struct Shared {
     written: AtomicU64,
     /// The bulk is moved; the writer may move the rest.
     rest_is_small: AtomicBool,
+    /// A pass failed: the WAL stays as it is.
+    failed: AtomicBool,
     stopped: Mutex<bool>,
     wake: Condvar,
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: PathBuf) -> std::io::Result<Self> {
+    /// Takes a connection of its own to the journal.
+    pub(super) fn start(conn: Connection) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let name = "journal-checkpoint".to_owned();
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || run(&of_thread, &path))?;
+            .spawn(move || run(&of_thread, &conn))?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -54,8 +62,13 @@ impl Checkpoints {
     /// Moves the rest if it is small, so that the next write starts the WAL anew.
     pub(super) fn finish(&self, conn: &Connection) {
         if self.shared.rest_is_small.swap(false, Ordering::Relaxed) {
-            pass(conn);
+            self.shared.pass(conn, "PASSIVE");
         }
+    }
+
+    /// Moves everything and cuts the WAL off, for a disk whose room is needed, or at the end. Whether that was done.
+    pub(super) fn cut_wal(&self, conn: &Connection) -> bool {
+        self.shared.pass(conn, "TRUNCATE").is_some()
     }
 
     pub(super) fn stop(&mut self) {
@@ -74,8 +87,7 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(shared: &Shared, path: &std::path::Path) {
-    let mut conn = None;
+fn run(shared: &Shared, conn: &Connection) {
     loop {
         let stopped = lock(&shared.stopped);
         let idle =
@@ -87,36 +99,41 @@ fn run(shared: &Shared, path: &std::path::Path) {
         if shared.written.swap(0, Ordering::Relaxed) == 0 {
             continue;
         }
-        if conn.is_none() {
-            conn = schema::open_beside(path).inspect_err(warn).ok();
-        }
-        let Some(open) = &conn else { continue };
-        match pass(open) {
-            Some(wal_pages) if wal_pages * u64::from(schema::PAGE_BYTES) > START_ANEW_BYTES => {
-                shared.rest_is_small.store(true, Ordering::Relaxed);
-            }
-            Some(_) => {}
-            None => conn = None,
+        let wal_pages = shared.pass(conn, "PASSIVE").unwrap_or(0);
+        if wal_pages * u64::from(schema::PAGE_BYTES) > START_ANEW_BYTES {
+            shared.rest_is_small.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// How many pages the WAL holds.
-fn pass(conn: &Connection) -> Option<u64> {
-    let pages = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        row.get::<_, i64>(1)
-    });
-    pages
-        .inspect_err(warn)
-        .ok()
-        .and_then(|pages| u64::try_from(pages).ok())
+impl Shared {
+    /// How many pages the WAL holds; nothing when they were not moved.
+    fn pass(&self, conn: &Connection, mode: &str) -> Option<u64> {
+        if self.failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        match conn.query_row(&sql, [], |row| row.get::<_, i64>(1)) {
+            Ok(pages) => u64::try_from(pages).ok(),
+            // The disk is full, or somebody reads: nothing is wrong with what was moved.
+            Err(error) if may_go_on(&error) => None,
+            Err(error) => {
+                self.failed.store(true, Ordering::Relaxed);
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the disk refused a checkpoint of the journal; nothing is lost and deliveries are taken, but its WAL grows: look at the disk, then restart the bridge"
+                );
+                None
+            }
+        }
+    }
 }
 
-fn warn(error: &rusqlite::Error) {
-    tracing::warn!(
-        error = error as &dyn std::error::Error,
-        "a checkpoint of the journal failed; nothing is lost, but its WAL grows until one succeeds"
-    );
+fn may_go_on(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+    error
+        .sqlite_error_code()
+        .is_some_and(|code| [DatabaseBusy, DatabaseLocked, DiskFull].contains(&code))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -68,6 +68,16 @@ pub enum AppendError {
     /// The disk or SQLite refused; the next append tries again.
     #[error("the journal could not be written: look at the disk that it is on")]
     Disk(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// What SQLite reads is not what it wrote.
+    #[error(
+        "the journal's file is damaged where deliveries are added: stop the bridge, move the journal's files aside and keep them, and start again"
+    )]
+    Damaged(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The path leads to other files than were opened, or to none.
+    #[error(
+        "the journal's files were moved or removed while it was open: move them back, or start the bridge again"
+    )]
+    Moved,
     /// The journal is being closed.
     #[error("the journal is closed")]
     Closed,
@@ -100,9 +110,24 @@ impl AppendError {
     pub(super) fn of_commit(error: rusqlite::Error) -> Self {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
             Self::Full { limit: Limit::Disk }
+        } else if is_damage(&error) {
+            Self::Damaged(Arc::new(error))
         } else {
             Self::Disk(Arc::new(error))
         }
+    }
+}
+
+/// Whether what was read makes no sense, to SQLite or to us: another try finds the same.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(code) => [DatabaseCorrupt, NotADatabase].contains(&code),
+        None => matches!(
+            error,
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+        ),
     }
 }
 

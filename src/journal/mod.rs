@@ -80,7 +80,7 @@ pub struct Options {
     pub retention: Duration,
     /// How long ids are kept, by which duplicates are recognised. Default 30 days; never shorter than `retention`.
     pub keep_ids: Duration,
-    /// Free space on its disk below which nothing is appended. Default 64 MiB.
+    /// Free space on its disk below which nothing is appended; on a small disk a twentieth of that. Default 64 MiB.
     pub free_floor_bytes: u64,
 }
 
@@ -139,10 +139,12 @@ impl Journal {
             },
             settled_out_seq,
         ));
-        let checkpoints = Checkpoints::start(path.to_owned()).map_err(io)?;
+        let beside = schema::open_beside(path).map_err(sqlite)?;
+        let checkpoints = Checkpoints::start(beside).map_err(io)?;
+        let files = place::Files::at(path).map_err(io)?;
         let of_thread = Arc::clone(&shared);
         let writer = Writer::new(
-            path.to_owned(),
+            (path.to_owned(), files),
             options,
             of_thread,
             (conn, numbers),

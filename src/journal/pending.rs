@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::error::ReadError;
+use super::error::{ReadError, is_damage};
 use super::{headers, schema};
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
@@ -69,7 +69,10 @@ impl Reader {
             conn,
             webhooks,
         } = self;
-        let result = read_pending(conn, webhooks, from_out_seq, max_rows, max_bytes);
+        let result = match read_pending(conn, webhooks, from_out_seq, max_rows, max_bytes) {
+            Err(error) if is_damage(&error) => read_singly(conn, webhooks, from_out_seq),
+            other => other,
+        };
         result.map_err(|source| schema::read_error(path, source))
     }
 }
@@ -115,7 +118,7 @@ fn read_pending(
     max_rows: usize,
     max_bytes: usize,
 ) -> rusqlite::Result<Vec<Row>> {
-    // Also a row whose parts are damaged is given out, as not intact: it must not be passed over in silence.
+    // Also a row whose parts are missing is given out, as not intact: it must not be passed over in silence.
     let mut select = conn.prepare_cached(
         "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body,
                 coalesce(d.record_ms, d.received_ms)
@@ -127,27 +130,94 @@ fn read_pending(
     let mut found = Vec::new();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
-        let body = row.get_ref(7)?.as_blob_or_null()?;
-        if !found.is_empty() && bytes + body.map_or(0, <[u8]>::len) > max_bytes {
+        let body_bytes = row.get_ref(7)?.as_blob_or_null()?.map_or(0, <[u8]>::len);
+        if !found.is_empty() && bytes + body_bytes > max_bytes {
             break;
         }
-        bytes += body.map_or(0, <[u8]>::len);
-        let kept = headers::read(row.get_ref(5)?.as_str_or_null()?);
-        let crc: Option<u32> = row.get(6)?;
-        let intact = body.is_some_and(|body| crc == Some(crc32c::crc32c(body))) && kept.is_some();
-        found.push(Row {
-            out_seq: row.get::<_, i64>(0)?.cast_unsigned(),
-            seq: row.get::<_, i64>(1)?.cast_unsigned(),
-            webhook: webhook_name(conn, webhooks, row.get(2)?)?,
-            received_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
-            record_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(8)?.unwrap_or(0)),
-            id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
-            headers: kept.unwrap_or_default(),
-            body: body.unwrap_or_default().to_vec(),
-            intact,
-        });
+        bytes += body_bytes;
+        found.push(read_row(conn, webhooks, row)?);
     }
     Ok(found)
+}
+
+fn read_row(
+    conn: &Connection,
+    webhooks: &mut HashMap<i64, String>,
+    row: &rusqlite::Row<'_>,
+) -> rusqlite::Result<Row> {
+    let body = row.get_ref(7)?.as_blob_or_null()?;
+    let kept = headers::read(row.get_ref(5)?.as_str_or_null()?);
+    let crc: Option<u32> = row.get(6)?;
+    let intact = body.is_some_and(|body| crc == Some(crc32c::crc32c(body))) && kept.is_some();
+    Ok(Row {
+        out_seq: row.get::<_, i64>(0)?.cast_unsigned(),
+        seq: row.get::<_, i64>(1)?.cast_unsigned(),
+        webhook: webhook_name(conn, webhooks, row.get(2)?)?,
+        received_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
+        record_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(8)?.unwrap_or(0)),
+        id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+        headers: kept.unwrap_or_default(),
+        body: body.unwrap_or_default().to_vec(),
+        intact,
+    })
+}
+
+/// Rows one by one, so that a damaged page costs only the rows on it: they are given out as not intact.
+fn read_singly(
+    conn: &Connection,
+    webhooks: &mut HashMap<i64, String>,
+    from_out_seq: u64,
+) -> rusqlite::Result<Vec<Row>> {
+    let mut select = conn.prepare_cached(
+        "SELECT ?1, ?2, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body,
+                coalesce(d.record_ms, d.received_ms)
+         FROM (SELECT 1) LEFT JOIN delivery d ON d.seq = ?2 LEFT JOIN body b ON b.seq = ?2",
+    )?;
+    let mut found = Vec::new();
+    for (out_seq, seq) in queued(conn, from_out_seq)? {
+        match select.query_row((out_seq, seq), |row| read_row(conn, webhooks, row)) {
+            Ok(row) => found.push(row),
+            Err(error) if is_damage(&error) => found.push(unreadable(out_seq, seq)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// The next pending rows, from whichever of the two tables that know can be read.
+fn queued(conn: &Connection, from_out_seq: u64) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let list = |sql| -> rusqlite::Result<Vec<_>> {
+        let mut select = conn.prepare_cached(sql)?;
+        let rows = select.query_map((from_out_seq.cast_signed(), SINGLE_ROWS), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        rows.collect()
+    };
+    list("SELECT out_seq, seq FROM queue WHERE out_seq >= ?1 ORDER BY out_seq LIMIT ?2").or_else(
+        |error| {
+            if !is_damage(&error) {
+                return Err(error);
+            }
+            list(
+                "SELECT out_seq, seq FROM delivery WHERE out_seq >= ?1 AND dead IS NULL
+                 ORDER BY out_seq LIMIT ?2",
+            )
+        },
+    )
+}
+
+fn unreadable(out_seq: i64, seq: i64) -> Row {
+    Row {
+        out_seq: out_seq.cast_unsigned(),
+        seq: seq.cast_unsigned(),
+        webhook: String::new(),
+        received_at: Timestamp::from_unix_ms(0),
+        record_at: Timestamp::from_unix_ms(0),
+        id: String::new(),
+        headers: KeptHeaders::default(),
+        body: Vec::new(),
+        intact: false,
+    }
 }
 
 /// The name, or an empty one for a number that the journal does not know.
@@ -173,3 +243,5 @@ fn webhook_name(
 
 /// Rows per read transaction: some milliseconds.
 const PAGE_ROWS: i64 = 10_000;
+/// How many rows are read one by one before the next attempt to read many.
+const SINGLE_ROWS: i64 = 16;

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -42,13 +42,71 @@ pub(super) fn prepare(path: &Path) -> Result<Lock, OpenError> {
     }
     let lock = take_lock(path)?;
     create_file(path).map_err(io(path))?;
+    let wal = beside(path, "-wal");
+    write_again(&wal).map_err(io(&wal))?;
     Ok(lock)
 }
 
-/// The bytes that whoever is not root may still write on the file system of `path`.
-pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(directory_of(path))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+/// The file system that a journal is on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Disk {
+    /// What whoever is not root may still write.
+    pub(super) free_bytes: u64,
+    /// How large it is.
+    pub(super) total_bytes: u64,
+}
+
+impl Disk {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let stat = rustix::fs::statvfs(directory_of(path))?;
+        Ok(Self {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+}
+
+/// Which files a journal's path leads to. SQLite would go on writing into files that were moved away or removed, and
+/// nobody would find there what was answered 200.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Files {
+    file: (u64, u64),
+    wal: (u64, u64),
+}
+
+impl Files {
+    /// Opens nothing: closing a descriptor would drop SQLite's locks.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        Ok(Self {
+            file: identity(path)?,
+            wal: identity(&beside(path, "-wal"))?,
+        })
+    }
+}
+
+/// Writes what a WAL holds to it once more, and syncs.
+///
+/// After an fsync that failed, the kernel counts the pages as written though the disk does not have them. A commit that was
+/// refused for it is in the page cache all the same, and a process that starts then would take it for good and put
+/// what it answers 200 behind it, out of reach once the power goes. Written again, the pages are on disk or an error says
+/// that they are not. The same bytes in the same place: nothing can be torn by it.
+fn write_again(wal: &Path) -> io::Result<()> {
+    let file = match OpenOptions::new().read(true).write(true).open(wal) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let mut buffer = vec![0; COPIED_BYTES];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        file.write_all_at(bytes, at)?;
+        at += read as u64;
+    }
+    file.sync_all()
 }
 
 /// A file beside the journal: its path with `suffix` at the end.
@@ -135,6 +193,8 @@ fn holder(file: &mut File) -> String {
         _ => "unknown".to_owned(),
     }
 }
+
+const COPIED_BYTES: usize = 1 << 20;
 
 #[cfg(target_os = "linux")]
 fn network_file_system(directory: &Path) -> io::Result<Option<&'static str>> {

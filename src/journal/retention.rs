@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
+use super::error::is_damage;
 use super::space::Pressure;
 use super::{Options, append, id};
 use crate::time::Timestamp;
@@ -84,10 +85,19 @@ impl Sweeper {
                     error = &error as &dyn std::error::Error,
                     "the journal's old rows could not be deleted; trying again"
                 );
+                if is_damage(&error) {
+                    self.pass_over();
+                }
                 self.next_at = Instant::now() + AFTER_ERROR;
                 None
             }
         }
+    }
+
+    /// Leaves a chunk that a damaged page keeps from going; the ones behind it may go.
+    fn pass_over(&mut self) {
+        let (Stage::Bodies { above } | Stage::Ids { above }) = &mut self.stage;
+        *above += CHUNK_ROWS;
     }
 
     fn chunk(

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use uuid::Uuid;
 
@@ -83,7 +84,16 @@ pub(super) fn reopen_writer(path: &Path) -> rusqlite::Result<Connection> {
 pub(super) fn open_beside(path: &Path) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
+    leave_wal_on_close(&conn, true)?;
+    // Reads, so that it is a user of the WAL from now on.
+    format(&conn)?;
     Ok(conn)
+}
+
+/// Whether closing leaves the WAL alone, also when nobody else has the file open.
+pub(super) fn leave_wal_on_close(conn: &Connection, leave: bool) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave)?;
+    Ok(())
 }
 
 /// Opens the file to read, also while another process writes it; creates none.
@@ -162,7 +172,8 @@ fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
          PRAGMA cache_size = -{WRITER_CACHE_KIB};
          PRAGMA temp_store = MEMORY;
          PRAGMA foreign_keys = OFF;"
-    ))
+    ))?;
+    leave_wal_on_close(conn, true)
 }
 
 fn migrate(conn: &mut Connection, from: u32) -> rusqlite::Result<()> {

@@ -1,7 +1,9 @@
 //! The one thread that writes: it takes whatever is queued, commits it together, and only then answers.
 //!
 //! A commit that fails fails for all who waited for it; the numbers go back to what is on disk, the connection is made
-//! anew, and the next batch tries again. Retention and the end of a checkpoint run between batches, in small steps.
+//! anew, and the next batch tries again, in the same place of the WAL: so the pages that an fsync failed to write are
+//! written anew before anything is answered that lies behind them. Retention and the end of a checkpoint run between
+//! batches, in small steps.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -12,7 +14,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::append::{Appender, Numbers};
 use super::checkpoint::Checkpoints;
-use super::error::AppendError;
+use super::error::{AppendError, is_damage};
+use super::place::Files;
 use super::queue::{Ask, Change, Committed, Shared, Waiting};
 use super::replay::{self, Replayed};
 use super::retention::Sweeper;
@@ -23,6 +26,7 @@ use crate::receive::delivery::WebhookName;
 
 pub(super) struct Writer {
     path: PathBuf,
+    files: Files,
     shared: Arc<Shared>,
     /// `None` after it broke, until it could be opened again.
     conn: Option<Connection>,
@@ -46,7 +50,7 @@ struct Batch {
 
 impl Writer {
     pub(super) fn new(
-        path: PathBuf,
+        (path, files): (PathBuf, Files),
         options: &Options,
         shared: Arc<Shared>,
         (conn, numbers): (Connection, Numbers),
@@ -56,6 +60,7 @@ impl Writer {
             space: Space::new(&path, options),
             sweeper: Sweeper::new(options),
             path,
+            files,
             shared,
             conn: Some(conn),
             numbers,
@@ -74,7 +79,7 @@ impl Writer {
             let until = match (self.backlog.is_empty(), self.refusing) {
                 (false, _) => Instant::now(),
                 (true, true) => self.sweeper.next_at().min(Instant::now() + LOOK_AGAIN),
-                (true, false) => self.sweeper.next_at(),
+                (true, false) => self.sweeper.next_at().min(Instant::now() + LOOK_IDLE),
             };
             let mut taken = self.shared.take(Some(until));
             self.settle_below = self.settle_below.max(taken.settle_below.unwrap_or(0));
@@ -95,8 +100,9 @@ impl Writer {
     /// A bounded batch, so that no one waits for a transaction without end.
     fn cut_batch(&mut self) -> Vec<Waiting> {
         let mut bytes = 0;
+        let most_bytes = self.space.batch_bytes();
         let within = |waiting: &&Waiting| {
-            let fits = bytes < BATCH_BYTES;
+            let fits = bytes == 0 || bytes < most_bytes;
             bytes += waiting.prepared.stored_bytes();
             fits
         };
@@ -111,7 +117,7 @@ impl Writer {
 
     fn write(&mut self, mut batch: Batch) {
         if !batch.appends.is_empty()
-            && let Err(full) = self.space.check(self.conn.as_ref())
+            && let Err(full) = self.room()
         {
             self.refuse(Some(full.clone()));
             for waiting in batch.appends.drain(..) {
@@ -134,13 +140,32 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.numbers = before;
-                self.webhooks.clear();
-                self.conn = None;
-                let error = AppendError::of_commit(error);
-                self.refuse(Some(error.clone()));
-                refuse_all(batch, &error);
+                self.roll_back(before);
+                refuse_all(batch, &error, self.refusing);
+                self.refuse(Some(error));
             }
+        }
+    }
+
+    fn roll_back(&mut self, before: Numbers) {
+        self.numbers = before;
+        self.webhooks.clear();
+        self.conn = None;
+        self.space.forget();
+    }
+
+    /// Whether the journal is where it was opened, and may grow.
+    fn room(&mut self) -> Result<(), AppendError> {
+        self.in_place()?;
+        self.space.check(self.conn.as_ref())
+    }
+
+    fn in_place(&self) -> Result<(), AppendError> {
+        match Files::at(&self.path) {
+            Ok(files) if files == self.files => Ok(()),
+            Ok(_) => Err(AppendError::Moved),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(AppendError::Moved),
+            Err(error) => Err(AppendError::Disk(Arc::new(error))),
         }
     }
 
@@ -149,30 +174,60 @@ impl Writer {
         self.shared.refuse(refusal);
     }
 
-    /// While nobody delivers because readiness says that deliveries are refused, only the writer can find out that they
-    /// are not any more: it looks at the room, and commits something small.
+    /// While nobody delivers, the writer alone can find out that deliveries would be refused, or are not any more: it
+    /// looks at the room, and while it refuses commits something small.
     fn look_again(&mut self) {
         if !self.refusing {
+            if self.space.is_stale(LOOK_IDLE)
+                && let Err(refusal) = self.room()
+            {
+                self.refuse(Some(refusal));
+            }
             return;
         }
-        let room = self.space.check(self.conn.as_ref());
-        let probe = Batch {
-            appends: Vec::new(),
-            asks: Vec::new(),
-        };
-        let refusal = room.err().or_else(|| {
-            let before = self.numbers;
-            let probed = self.commit(&probe, Store::Always);
-            if probed.is_err() {
-                self.numbers = before;
-                self.conn = None;
-            }
-            probed.err().map(AppendError::of_commit)
-        });
+        let refusal = self.room().and_then(|()| self.probe()).err();
+        if let (Some(AppendError::Full { .. }), Some(conn)) = (&refusal, &self.conn) {
+            // What the WAL takes is most of what can be given back.
+            self.checkpoints.cut_wal(conn);
+        }
         self.refuse(refusal);
     }
 
-    fn commit(&mut self, batch: &Batch, store: Store) -> rusqlite::Result<Done> {
+    fn probe(&mut self) -> Result<(), AppendError> {
+        let nothing = Batch {
+            appends: Vec::new(),
+            asks: Vec::new(),
+        };
+        let before = self.numbers;
+        let probed = self.commit(&nothing, Store::Always);
+        if probed.is_err() {
+            self.roll_back(before);
+        }
+        probed.map(|_| ())
+    }
+
+    /// One transaction; `Ok` means that it is on disk and in the file that the path leads to.
+    fn commit(&mut self, batch: &Batch, store: Store) -> Result<Done, AppendError> {
+        self.in_place()?;
+        let before = self.numbers;
+        let mut done = self.transact(batch, store, Care::ForAll);
+        if let Err(error) = &done
+            && is_damage(error)
+        {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "the disk has damaged pages of the journal; going on beside them"
+            );
+            self.numbers = before;
+            self.webhooks.clear();
+            done = self.transact(batch, store, Care::ForDeliveries);
+        }
+        let done = done.map_err(AppendError::of_commit)?;
+        self.in_place()?;
+        Ok(done)
+    }
+
+    fn transact(&mut self, batch: &Batch, store: Store, care: Care) -> rusqlite::Result<Done> {
         let settle_below = self.settle_below;
         self.ensure_open()?;
         let Self {
@@ -187,10 +242,10 @@ impl Writer {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = *numbers;
         // First, so that what Kafka has just got can be replayed.
-        settle(&tx, numbers, settle_below)?;
+        settle(&tx, numbers, settle_below, care)?;
         let mut changed = Vec::with_capacity(batch.asks.len());
         for ask in &batch.asks {
-            changed.push(apply(&tx, numbers, &ask.change)?);
+            changed.push(apply(&tx, numbers, &ask.change, care)?);
         }
         let mut appended = Vec::with_capacity(batch.appends.len());
         if !batch.appends.is_empty() {
@@ -252,7 +307,11 @@ impl Writer {
         let Some(conn) = self.conn.as_mut() else {
             return;
         };
-        self.checkpoints.finish(conn);
+        if self.space.is_tight() {
+            self.checkpoints.cut_wal(conn);
+        } else {
+            self.checkpoints.finish(conn);
+        }
         let pressure = self.space.pressure();
         if let Some(freed) = self
             .sweeper
@@ -263,11 +322,14 @@ impl Writer {
         }
     }
 
+    /// Leaves a tidy directory, unless a checkpoint has failed: what is in the WAL is as safe as what is in the file.
     fn finish(mut self) {
         self.checkpoints.stop();
-        if let Some(conn) = self.conn.take() {
-            // Only for a tidy directory: what is in the WAL is as safe as what is in the file.
-            let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Some(conn) = self.conn.take()
+            && self.checkpoints.cut_wal(&conn)
+        {
+            // An empty WAL does no harm if it stays.
+            let _ = schema::leave_wal_on_close(&conn, false);
         }
     }
 }
@@ -280,16 +342,26 @@ struct Done {
 }
 
 /// Whether the numbers are written.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Store {
     WhenChanged,
     Always,
+}
+
+/// What a transaction must write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    ForAll,
+    /// Not what only tidies: where a page is damaged, new deliveries and the mark are what counts. What stays in the
+    /// queue below the mark is never read again.
+    ForDeliveries,
 }
 
 fn apply(
     tx: &Transaction<'_>,
     numbers: &mut Numbers,
     change: &Change,
+    care: Care,
 ) -> rusqlite::Result<Replayed> {
     match change {
         Change::FreezePartitions(count) => numbers.partitions = Some(*count),
@@ -298,8 +370,10 @@ fn apply(
             let out_seq = out_seq.cast_signed();
             let mark = "UPDATE delivery SET dead = ?2
                         WHERE seq = (SELECT seq FROM queue WHERE out_seq = ?1)";
-            tx.execute(mark, (out_seq, reason))?;
-            tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
+            if care == Care::ForAll {
+                tx.execute(mark, (out_seq, reason))?;
+                tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
+            }
         }
         Change::Replay { seqs, record_ms } => {
             return replay::replay(tx, numbers, seqs, *record_ms);
@@ -315,6 +389,9 @@ fn raise_out_seq(
     numbers: &mut Numbers,
     at_least: u64,
 ) -> rusqlite::Result<()> {
+    // What a damaged page kept in the queue is settled all the same.
+    let left = "DELETE FROM queue WHERE out_seq < ?1";
+    tx.execute(left, [numbers.settled_out_seq.cast_signed()])?;
     let lowest: Option<i64> = tx.query_row("SELECT min(out_seq) FROM queue", [], |r| r.get(0))?;
     if lowest.is_none_or(|lowest| lowest.cast_unsigned() >= at_least) {
         numbers.next_out_seq = numbers.next_out_seq.max(at_least);
@@ -338,10 +415,18 @@ fn raise_out_seq(
     Ok(())
 }
 
-fn settle(tx: &Transaction<'_>, numbers: &mut Numbers, below: u64) -> rusqlite::Result<()> {
+fn settle(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    below: u64,
+    care: Care,
+) -> rusqlite::Result<()> {
     if below > numbers.settled_out_seq {
-        tx.prepare_cached("DELETE FROM queue WHERE out_seq < ?1")?
-            .execute([below.cast_signed()])?;
+        let range = [numbers.settled_out_seq, below].map(u64::cast_signed);
+        let delete = "DELETE FROM queue WHERE out_seq >= ?1 AND out_seq < ?2";
+        if care == Care::ForAll {
+            tx.prepare_cached(delete)?.execute(range)?;
+        }
         numbers.settled_out_seq = below;
         failpoint::hit("journal.settling");
     }
@@ -353,12 +438,15 @@ fn answer(waiting: Waiting, result: Result<Appended, AppendError>) {
     let _ = waiting.answer.send(result);
 }
 
-fn refuse_all(batch: Batch, error: &AppendError) {
-    tracing::error!(
-        error = error as &dyn std::error::Error,
-        refused = batch.appends.len(),
-        "a commit of the journal failed; its deliveries were refused with 503"
-    );
+/// Says once what is wrong, and then only how many it costs.
+fn refuse_all(batch: Batch, error: &AppendError, is_known: bool) {
+    if !is_known || !batch.appends.is_empty() {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            refused = batch.appends.len(),
+            "a commit of the journal failed; its deliveries were refused with 503"
+        );
+    }
     for waiting in batch.appends {
         answer(waiting, Err(error.clone()));
     }
@@ -378,7 +466,8 @@ impl Drop for AbandonOnExit {
 
 /// How often a writer that refuses looks whether it still must.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How often one that has nothing to write looks whether it would have to.
+const LOOK_IDLE: Duration = Duration::from_secs(1);
 const BATCH_ROWS: usize = 512;
-const BATCH_BYTES: u64 = 16 << 20;
 /// What a commit writes beside its rows.
 const COMMIT_OVERHEAD_BYTES: u64 = 16 << 10;

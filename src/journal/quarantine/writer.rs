@@ -67,7 +67,7 @@ impl Writer {
     }
 
     fn write(&mut self, candidates: &[Candidate]) -> bool {
-        let free_bytes = place::free_bytes(&self.path).unwrap_or(u64::MAX);
+        let free_bytes = place::Disk::of(&self.path).map_or(u64::MAX, |disk| disk.free_bytes);
         if free_bytes < self.limits.free_floor_bytes || !self.ensure_open() {
             return false;
         }

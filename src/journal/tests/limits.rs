@@ -50,26 +50,6 @@ fn a_full_journal_refuses_and_goes_on_once_something_is_published() {
 }
 
 #[test]
-fn too_little_free_space_refuses() {
-    let (_dir, path) = temp();
-    let options = Options {
-        free_floor_bytes: u64::MAX / 2,
-        ..Options::default()
-    };
-    let journal = Journal::open_with(&path, &options).unwrap();
-    let error = append(&journal, "default", "{}").unwrap_err();
-    assert!(
-        matches!(
-            error,
-            AppendError::Full {
-                limit: Limit::FreeSpace { .. }
-            }
-        ),
-        "{error}"
-    );
-}
-
-#[test]
 fn published_bodies_and_later_ids_go_by_age() {
     let (_dir, path) = temp();
     let journal = Journal::open(&path).unwrap();

@@ -2,9 +2,11 @@
 //!
 //! A producer that is not fenced writes its records a second time here, or commits them a second time.
 
+use std::time::Duration;
+
 use super::oracle::Verdict;
 use super::sender::{Sender, Sent};
-use super::{PREFIX, bridge};
+use super::{PREFIX, await_drained, bridge};
 use crate::harness::hop::{Hop, Request};
 use crate::harness::kafka::Broker;
 
@@ -29,6 +31,8 @@ fn bytes_of_a_dead_producer_that_come_after_the_restart_change_nothing() {
         bridge.resume();
         sender.await_more(30);
         let mut now_sent = sender.finish();
+        // The restart ends the transaction that it finds; one that waits for Kafka to do so waits for 60 s.
+        await_drained(&bridge, WELL_WITHIN);
         bridge.await_published();
         hop.release();
         let after = Sent::event(&format!("AFTER-{trial}"), 0, "post-conversation", 0);
@@ -43,3 +47,4 @@ fn bytes_of_a_dead_producer_that_come_after_the_restart_change_nothing() {
 
 /// The steps that bring a transaction about.
 const HELD: [Request; 3] = [Request::Produce, Request::TxnOffsetCommit, Request::EndTxn];
+const WELL_WITHIN: Duration = Duration::from_secs(30);

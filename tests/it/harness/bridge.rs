@@ -31,6 +31,7 @@ pub(crate) struct Bridge {
     arguments: Vec<&'static str>,
     /// How long the log was at the last start.
     log_before: usize,
+    wrapper: Vec<String>,
     dir: TempDir,
 }
 
@@ -45,6 +46,7 @@ impl Bridge {
             environment: BTreeMap::from([("ATOMS_WEBHOOK_SECRET".to_owned(), SECRET.to_owned())]),
             arguments: vec!["serve"],
             log_before: 0,
+            wrapper: Vec::new(),
             dir,
         };
         let (webhooks, health) = (bridge.webhooks.to_string(), bridge.health.to_string());
@@ -71,6 +73,11 @@ impl Bridge {
     pub(crate) fn with_argument(mut self, argument: &'static str) -> Self {
         self.arguments.push(argument);
         self
+    }
+
+    /// Runs `serve` under another program, which must make way for it: the next start's process id is to be the bridge's.
+    pub(crate) fn set_wrapper(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
     }
 
     /// Sets a configuration key, such as `TOPICS__PREFIX`; counts from the next start.
@@ -113,9 +120,12 @@ impl Bridge {
         assert!(self.process.is_none(), "the bridge runs already");
         self.log_before = self.log().len();
         let configure = |command: &mut Command| set_environment(command, &self.environment);
+        let own = std::iter::once(BINARY).chain(self.arguments.iter().copied());
+        let mut line = self.wrapper.iter().map(String::as_str).chain(own);
+        let program = line.next().expect("there is always the binary");
         self.process = Some(Process::spawn(
-            Path::new(BINARY),
-            &self.arguments,
+            Path::new(program),
+            line,
             self.dir.path(),
             configure,
         ));
@@ -258,6 +268,24 @@ impl Bridge {
         self.webhooks
     }
 
+    /// Whether it says that it can make a delivery durable, and why not.
+    pub(crate) fn readiness(&self) -> Result<(), String> {
+        match self.health("/readyz").expect("the bridge answers") {
+            answer if answer.status == 200 => Ok(()),
+            answer => Err(answer.text()),
+        }
+    }
+
+    /// Waits until it takes deliveries again, or no more.
+    pub(crate) fn await_readiness(&self, ready: bool) {
+        until("readiness to change", READY_WITHIN, || {
+            match (self.readiness(), ready) {
+                (Ok(()), true) | (Err(_), false) => Ok(()),
+                (other, _) => Err(format!("{other:?}")),
+            }
+        });
+    }
+
     /// Its working directory.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -289,7 +317,8 @@ impl Bridge {
         self.process.as_mut().expect("the bridge runs")
     }
 
-    fn await_ready(&mut self) {
+    /// Waits until a launched bridge can make a delivery durable.
+    pub(crate) fn await_ready(&mut self) {
         let mut client = Client::new(self.health);
         let process = self.running();
         until("the bridge to be ready", READY_WITHIN, || {

@@ -120,7 +120,8 @@ pub(crate) const TYPES: [&str; 5] = [
     "something-new",
 ];
 /// The topics of events.
-const TOPICS: [&str; 4] = [
+/// Where events go, behind the prefix.
+pub(crate) const TOPICS: [&str; 4] = [
     "pre-conversation",
     "post-conversation",
     "analytics-completed",

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) mod bridge;
 pub(crate) mod calls;
+pub(crate) mod disk;
 pub(crate) mod hop;
 pub(crate) mod http;
 pub(crate) mod java;
@@ -17,8 +18,12 @@ pub(crate) mod kafka;
 pub(crate) mod kcat;
 pub(crate) mod load;
 pub(crate) mod ports;
+pub(crate) mod power;
 pub(crate) mod process;
 pub(crate) mod record;
+pub(crate) mod strace;
+pub(crate) mod tally;
+pub(crate) mod trace;
 
 /// One broker for all tests that do not break it; started by the first that asks. Use names from [`unique`] on it.
 pub(crate) fn shared_broker() -> &'static kafka::Broker {
