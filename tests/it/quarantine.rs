@@ -60,6 +60,7 @@ fn a_hundred_deliveries_refused_for_a_wrong_secret_reach_their_topics_once_it_is
     arguments.extend(first.iter().flat_map(|id| ["--id", id.as_str()]));
     assert_eq!(json(&bridge.run(&arguments))["stored"], 40);
     assert_eq!(await_listed(&bridge, 60).len(), 60);
+    bridge.await_published();
     assert_eq!(bridge.term(Duration::from_secs(10)), 0);
     let rest = bridge.run(&["quarantine", "retry", "--webhook", "default", "--json"]);
     assert_eq!(json(&rest)["stored"], 60, "{rest:?}");
