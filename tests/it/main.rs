@@ -16,6 +16,7 @@
 )]
 mod harness;
 
+mod abuse;
 mod acknowledgement;
 mod all_topic;
 mod bodies;
