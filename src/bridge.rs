@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::control::{Actions, Socket};
+use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
 use crate::publish::{Publisher, StartError, State};
 use crate::receive::Receiver;
@@ -19,7 +21,10 @@ use crate::receive::health::{self, Health, Probe, Readiness};
 pub struct Bridge {
     config: Config,
     journal: Journal,
+    quarantine: Quarantine,
     publisher: Publisher,
+    /// `None` when it could not be bound.
+    control: Option<Socket>,
     webhooks: TcpListener,
     health: TcpListener,
 }
@@ -41,6 +46,9 @@ pub enum StartingError {
     /// The journal cannot be opened.
     #[error("cannot open the journal")]
     Journal(#[from] OpenError),
+    /// The quarantine cannot be started.
+    #[error("cannot start the quarantine's thread")]
+    Quarantine(#[source] io::Error),
     /// The publisher cannot be started.
     #[error("cannot start the publisher")]
     Publisher(#[from] StartError),
@@ -55,19 +63,18 @@ impl Bridge {
     pub async fn start(config: Config) -> Result<Self, StartingError> {
         let webhooks = bind(config.listen.webhooks, "listen.webhooks").await?;
         let health = bind(config.listen.health, "listen.health").await?;
-        let options = journal::Options {
-            max_bytes: config.journal.max_bytes,
-            retention: config.journal.retention,
-            ..journal::Options::default()
-        };
-        let journal = Journal::open_with(&config.journal.path, &options)?;
+        let journal = Journal::open_with(&config.journal.path, &journal_options(&config))?;
+        let quarantine =
+            Quarantine::open(&config.journal.path).map_err(StartingError::Quarantine)?;
         let publisher = Publisher::start(&config, journal.clone())?;
         Ok(Self {
-            config,
             journal,
+            quarantine,
             publisher,
+            control: control_socket(&config),
             webhooks,
             health,
+            config,
         })
     }
 
@@ -96,9 +103,11 @@ impl Bridge {
         let receiver = Receiver::new(
             &self.config.listen,
             &self.config.webhooks,
-            self.journal.clone(),
+            (self.journal.clone(), self.quarantine.clone()),
             probe.clone(),
         );
+        let actions = Actions::new(&self.config, self.journal.clone());
+        let control = serve_control(self.control, actions, until(stopped.clone()));
         let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
         let health = health::serve(self.health, &self.config.listen, probe, until(stopped));
         let told = async {
@@ -106,16 +115,26 @@ impl Bridge {
             tracing::info!("stopping: no more deliveries are taken");
             drop(stop);
         };
-        tokio::join!(deliveries, health, told);
-        let (publisher, journal) = (self.publisher, self.journal);
+        tokio::join!(deliveries, health, control, told);
+        let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
         let closing = tokio::task::spawn_blocking(move || {
             publisher.stop();
+            quarantine.close();
             journal.close();
         });
         if closing.await.is_err() {
             tracing::error!("closing failed; what is pending is published after the next start");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// How the journal is kept; the same for whoever opens it.
+pub(crate) fn journal_options(config: &Config) -> journal::Options {
+    journal::Options {
+        max_bytes: config.journal.max_bytes,
+        retention: config.journal.retention,
+        ..journal::Options::default()
     }
 }
 
@@ -126,6 +145,30 @@ async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, Sta
         key,
         source,
     })
+}
+
+/// Commands that change something go without it, not deliveries.
+fn control_socket(config: &Config) -> Option<Socket> {
+    let bound = Socket::bind(&config.journal.path);
+    bound
+        .inspect_err(|error| {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "no control socket beside the journal: stop the bridge for `journal replay` and `quarantine retry` \
+                 (a journal.path of less than 100 characters can have one)"
+            );
+        })
+        .ok()
+}
+
+async fn serve_control(
+    socket: Option<Socket>,
+    actions: Actions,
+    shutdown: impl Future<Output = ()>,
+) {
+    if let Some(socket) = socket {
+        socket.serve(actions, shutdown).await;
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<()>) {

@@ -38,8 +38,10 @@
 pub mod bridge;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dialect;
 pub mod event;
+pub mod failpoint;
 pub mod journal;
 pub mod publish;
 pub mod receive;

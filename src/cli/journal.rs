@@ -1,20 +1,26 @@
-//! `journal status · list · show`: what came, and what became of it; read-only, also while `serve` runs.
+//! `journal status · list · show · replay · export`: what came, and what became of it; all but `replay` read only, and
+//! all work while `serve` runs.
 
+mod export;
 mod json;
+mod replay;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::io::Write;
 
 use anyhow::Context;
-use clap::ValueEnum;
 
 use json::{EntryLine, ShownLine, StatusLine};
 
 use super::output::{
     Mood, Output, OutputError, Shown, bytes_for_people, printable_lines, span_for_people,
 };
+use super::select::{SelectArgs, StateArg};
 use super::{Common, Ended, when};
+use crate::config::Config;
+use crate::journal::ReadError;
 use crate::journal::read::{Entry, Filter, State, Status, Viewer};
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
@@ -28,6 +34,10 @@ pub enum Command {
     List(ListArgs),
     /// Show one delivery: every field, its headers, its body
     Show(ShowArgs),
+    /// Publish deliveries again, under their ids
+    Replay(replay::ReplayArgs),
+    /// Write deliveries as NDJSON, whole
+    Export(export::ExportArgs),
 }
 
 /// Arguments of `journal status`.
@@ -51,6 +61,12 @@ pub struct ListArgs {
     /// Only deliveries to this webhook
     #[arg(long, value_name = "NAME")]
     pub webhook: Option<String>,
+    /// Only deliveries of this call; reads all bodies
+    #[arg(long, value_name = "CALL")]
+    pub call: Option<String>,
+    /// Only events of this type; reads all bodies
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: Option<String>,
     /// Only what was received since: 24h (back from now) or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = when::time_arg)]
     pub since: Option<Timestamp>,
@@ -82,30 +98,21 @@ pub struct ShowArgs {
     pub json: bool,
 }
 
-/// What became of a delivery.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum StateArg {
-    /// Waits for Kafka
-    Pending,
-    /// Kafka has it
-    Published,
-    /// Refused by Kafka for ever, and kept
-    Dead,
-}
-
 /// Runs `journal …`.
 ///
 /// # Errors
 ///
 /// The configuration is wrong, the journal cannot be read, or stdout refuses.
 pub fn run(command: Command, common: &Common) -> anyhow::Result<Ended> {
-    let journal = common.load_quietly()?.config.journal;
-    let viewer = Viewer::open(&journal.path)?;
+    let config = common.load_quietly()?.config;
+    let viewer = || Viewer::open(&config.journal.path);
     let mut output = Output::stdout();
     match command {
-        Command::Status(args) => status(&mut output, &viewer.status()?, &args)?,
-        Command::List(args) => list(&mut output, &viewer, &args)?,
-        Command::Show(args) => show(&mut output, &viewer, &args)?,
+        Command::Status(args) => status(&mut output, &viewer()?.status()?, &args)?,
+        Command::List(args) => list(&mut output, &viewer()?, &config, &args)?,
+        Command::Show(args) => show(&mut output, &viewer()?, &args)?,
+        Command::Replay(args) => return replay::run(&mut output, &config, &args),
+        Command::Export(args) => export::run(&mut output, &config, &args)?,
     }
     Ok(Ended::Done)
 }
@@ -152,14 +159,23 @@ fn write_status(
     )
 }
 
-fn list(output: &mut Output<impl Write>, viewer: &Viewer, args: &ListArgs) -> anyhow::Result<()> {
-    let entries = viewer.list(&Filter {
-        state: args.state.map(State::from),
-        webhook: args.webhook.clone(),
-        since: args.since,
-        until: args.until,
-        limit: args.limit,
-    })?;
+fn list(
+    output: &mut Output<impl Write>,
+    viewer: &Viewer,
+    config: &Config,
+    args: &ListArgs,
+) -> anyhow::Result<()> {
+    let entries = if args.call.is_some() || args.event_type.is_some() {
+        search(viewer, config, args)?
+    } else {
+        viewer.list(&Filter {
+            state: args.state.map(State::from),
+            webhook: args.webhook.clone(),
+            since: args.since,
+            until: args.until,
+            limit: args.limit,
+        })?
+    };
     if args.json {
         for entry in &entries {
             output.json(&EntryLine::new(entry))?;
@@ -168,6 +184,26 @@ fn list(output: &mut Output<impl Write>, viewer: &Viewer, args: &ListArgs) -> an
         write_entries(output, &entries)?;
     }
     Ok(())
+}
+
+/// What only the bodies tell is found by walking through them.
+fn search(viewer: &Viewer, config: &Config, args: &ListArgs) -> Result<Vec<Entry>, ReadError> {
+    let select = SelectArgs {
+        seq: Vec::new(),
+        since: args.since,
+        until: args.until,
+        call: args.call.clone(),
+        event_type: args.event_type.clone(),
+        state: args.state,
+        webhook: args.webhook.clone(),
+    };
+    let mut newest = VecDeque::new();
+    select.walk(viewer, config, |selected| {
+        newest.push_front(selected.found.entry);
+        newest.truncate(args.limit);
+        Ok::<_, ReadError>(())
+    })?;
+    Ok(newest.into())
 }
 
 fn write_entries(output: &mut Output<impl Write>, entries: &[Entry]) -> Result<(), OutputError> {
@@ -281,15 +317,5 @@ fn state_name(state: State) -> &'static str {
         State::Pending => "pending",
         State::Published => "published",
         State::Dead => "dead",
-    }
-}
-
-impl From<StateArg> for State {
-    fn from(state: StateArg) -> Self {
-        match state {
-            StateArg::Pending => Self::Pending,
-            StateArg::Published => Self::Published,
-            StateArg::Dead => Self::Dead,
-        }
     }
 }

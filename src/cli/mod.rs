@@ -8,8 +8,10 @@ pub mod config;
 pub mod dev;
 pub mod journal;
 pub mod output;
+pub mod quarantine;
 pub mod samples;
 pub mod schemas;
+pub mod select;
 pub mod send;
 pub mod serve;
 pub mod tail;
@@ -75,9 +77,12 @@ pub enum Command {
     /// The schemas of the canonical event
     #[command(subcommand)]
     Schemas(schemas::Command),
-    /// Look into the journal: what came, and what became of it
+    /// Look into the journal: what came, and what became of it; publish it again, take it elsewhere
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Deliveries that were refused as unverified: look at them, verify them again, let them go
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -136,6 +141,8 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Ended> {
     let Cli { common, command } = cli;
     telemetry::init(common.log_format, common.verbose)?;
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::check()?;
     match command {
         Command::Dev(args) => dev::run(&args, &common),
         Command::Serve => serve::run(&common),
@@ -144,6 +151,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Topics(command) => topics::run(&command, &common),
         Command::Schemas(command) => schemas::run(&command),
         Command::Journal(command) => journal::run(command, &common),
+        Command::Quarantine(command) => quarantine::run(command, &common),
         Command::Config(command) => config::run(command, &common),
         Command::Completions(args) => completions::run(args),
     }
@@ -201,6 +209,10 @@ Examples:
       How much came in, and how much of it Kafka has.
   atoms-kafka-bridge journal list --state pending --since 1h
       What waits for Kafka, newest first.
+  atoms-kafka-bridge journal replay --call CALL-1778226705739-7e4c17 --dry-run
+      What would be published again, and where to.
+  atoms-kafka-bridge quarantine retry --all
+      After a wrong secret was mended: what verifies now is published.
   atoms-kafka-bridge completions bash > ~/.local/share/bash-completion/completions/atoms-kafka-bridge
 
 Every key of bridge.toml can be set as ATOMS_BRIDGE__SECTION__KEY in the environment, which wins.

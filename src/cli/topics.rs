@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
 
 use super::output::{Mood, Output, OutputError, Shown};
 use super::{Common, Ended};
-use crate::publish::topics::{Found, Plan, Topics};
+use crate::journal::Journal;
+use crate::journal::read::Viewer;
+use crate::publish::topics::{Ensured, Found, Plan, Topics};
 
 /// What to do with the topics.
 #[derive(Debug, clap::Subcommand)]
@@ -16,10 +19,21 @@ pub enum Command {
     /// Compare the topics with what they should be; exit code 1 when something is wrong
     List(Args),
     /// Create the topics that are missing
-    Ensure(Args),
+    Ensure(EnsureArgs),
 }
 
-/// Arguments of `topics list` and `topics ensure`.
+/// Arguments of `topics ensure`.
+#[derive(Debug, clap::Args)]
+pub struct EnsureArgs {
+    /// What `topics list` takes too.
+    #[command(flatten)]
+    pub args: Args,
+    /// Place calls by the topics' present partition count from now on; `serve` must be stopped and nothing pending
+    #[arg(long)]
+    pub adopt_partitions: bool,
+}
+
+/// Arguments of `topics list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A JSON object a line, for programs
@@ -39,7 +53,13 @@ pub fn run(command: &Command, common: &Common) -> anyhow::Result<Ended> {
     let mut output = Output::stdout();
     match command {
         Command::List(args) => list(&mut output, &plan, &topics, args),
-        Command::Ensure(args) => ensure(&mut output, &plan, &topics, args),
+        Command::Ensure(args) => {
+            let ensured = topics.ensure(&plan, None)?;
+            if args.adopt_partitions {
+                adopt(&config.journal.path, ensured.partitions)?;
+            }
+            tell(&mut output, &plan, &ensured, &args.args)
+        }
     }
 }
 
@@ -62,17 +82,32 @@ fn list(
     Ok(if well { Ended::Done } else { Ended::Finding })
 }
 
-fn ensure(
+/// Freezes another partition count in the journal. What is pending was to follow earlier events of its calls by the old
+/// one, so there must be none.
+fn adopt(journal: &Path, partitions: u32) -> anyhow::Result<()> {
+    let open = Journal::open(journal)
+        .context("the journal keeps the partition count; stop `serve`, then run this again")?;
+    let pending = Viewer::open(journal)?.status()?.pending;
+    anyhow::ensure!(
+        pending == 0,
+        "{pending} deliveries are pending and must follow their calls into the old partitions; start `serve`, let it \
+         publish them, stop it with SIGTERM, then run this again"
+    );
+    open.freeze_partitions(partitions)?;
+    Ok(())
+}
+
+fn tell(
     output: &mut Output<impl Write>,
     plan: &Plan,
-    topics: &Topics,
+    ensured: &Ensured,
     args: &Args,
 ) -> anyhow::Result<Ended> {
-    let (partitions, created) = topics.ensure(plan, None)?;
+    let partitions = ensured.partitions;
     for topic in &plan.names {
-        let created = created.contains(topic);
+        let created = ensured.created.contains(topic);
         if args.json {
-            output.json(&Ensured {
+            output.json(&EnsuredLine {
                 topic,
                 created,
                 partitions,
@@ -91,7 +126,7 @@ fn ensure(
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Ensured<'a> {
+struct EnsuredLine<'a> {
     topic: &'a str,
     created: bool,
     partitions: u32,

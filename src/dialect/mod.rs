@@ -86,7 +86,7 @@ pub fn parse<'d>(
 ) -> Result<Event<'d>, Unreadable> {
     let mut reader = Reader::open(document).ok_or(Unreadable::NotAnObject)?;
     let call_id = reader
-        .take(&["callId", "call_id"], fit::call_id)
+        .take(&CALL_ID, fit::call_id)
         .ok_or(Unreadable::NoCallId)?;
     let made_at = made_at(&call_id);
     let name = Name::read(&mut reader);
@@ -135,6 +135,15 @@ pub fn parse<'d>(
         unmapped: reader.finish(),
     })
 }
+
+/// Which call a body says that it belongs to; `None` where [`parse`] would find none.
+pub fn call_id(body: &[u8]) -> Option<String> {
+    let document = Document::parse(body).ok()?;
+    let call_id = Reader::open(&document)?.take(&CALL_ID, fit::call_id)?;
+    Some(call_id.into_owned())
+}
+
+const CALL_ID: [&str; 2] = ["callId", "call_id"];
 
 /// What an event is called, and what that tells.
 struct Name<'d> {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::headers;
 use super::{Appended, AppendedKind, id};
 use crate::receive::delivery::WebhookName;
+use crate::time::Timestamp;
 use crate::verify::VerifiedDelivery;
 
 /// A delivery, ready to be written.
@@ -21,6 +22,8 @@ pub(super) struct Prepared {
     own_id: String,
     hash: [u8; 32],
     received_ms: i64,
+    /// The record's timestamp, if that is not when the delivery was received.
+    record_ms: Option<i64>,
     headers: Option<String>,
     crc: u32,
     body: Bytes,
@@ -39,10 +42,17 @@ impl Prepared {
             own_id,
             hash,
             received_ms: delivery.received_at().unix_ms(),
+            record_ms: None,
             headers: headers::write(delivery.headers()),
             crc: crc32c::crc32c(&body),
             body,
         }
+    }
+
+    /// For a delivery that was received long ago: its record's timestamp is to be this one.
+    pub(super) fn with_record_at(mut self, at: Timestamp) -> Self {
+        self.record_ms = Some(at.unix_ms());
+        self
     }
 
     /// About what its rows take in the file.
@@ -105,7 +115,8 @@ impl<'tx> Appender<'tx> {
             find: tx.prepare_cached("SELECT hash, seq FROM seen WHERE id = ?1 AND webhook = ?2")?,
             out_seq: tx.prepare_cached("SELECT id, out_seq FROM delivery WHERE seq = ?1")?,
             delivery: tx.prepare_cached(
-                "INSERT INTO delivery VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)",
+                "INSERT INTO delivery(seq, webhook, id, hash, received_ms, headers, crc, out_seq, record_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?,
             body: tx.prepare_cached("INSERT INTO body VALUES (?1, ?2)")?,
             seen: tx.prepare_cached("INSERT INTO seen VALUES (?1, ?2, ?3, ?4)")?,
@@ -177,6 +188,7 @@ impl<'tx> Appender<'tx> {
         let Prepared {
             hash,
             received_ms,
+            record_ms,
             headers,
             crc,
             body,
@@ -190,7 +202,8 @@ impl<'tx> Appender<'tx> {
             received_ms,
             headers,
             crc,
-            out_seq
+            out_seq,
+            record_ms
         ])?;
         self.body.execute(params![seq, &body[..]])?;
         self.seen

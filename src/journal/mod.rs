@@ -11,6 +11,8 @@
 //! space    max_bytes and the floor of free disk space          retention   what goes, in chunks
 //! place    directory, file, lock                               schema      tables, format, connections
 //! pending  rows for the publisher                              read        rows for the command line
+//! scan     all rows with their bodies, page by page            replay      what becomes pending again
+//! quarantine   what was refused, in a file and a thread of its own
 //! ```
 //!
 //! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
@@ -22,9 +24,12 @@ mod headers;
 mod id;
 mod pending;
 mod place;
+pub mod quarantine;
 mod queue;
 pub mod read;
+mod replay;
 mod retention;
+pub mod scan;
 mod schema;
 mod space;
 #[cfg(test)]
@@ -41,7 +46,9 @@ use uuid::Uuid;
 
 pub use error::{AppendError, Limit, OpenError, ReadError};
 pub use pending::{Reader, Row};
+pub use replay::Replayed;
 
+use crate::time::Timestamp;
 use crate::verify::VerifiedDelivery;
 use append::{Numbers, Prepared};
 use checkpoint::Checkpoints;
@@ -177,6 +184,39 @@ impl Journal {
         let prepared = Prepared::new(&delivery);
         self.handle.shared.append(Waiting { prepared, answer });
         async move { answered.await.unwrap_or(Err(AppendError::Closed)) }
+    }
+
+    /// Appends deliveries that were received long ago, in this order, and blocks until each is on disk or refused. Their
+    /// records are stamped with `record_at`, since a topic would drop what is stamped with an old time.
+    pub fn append_late(
+        &self,
+        deliveries: &[VerifiedDelivery],
+        record_at: Timestamp,
+    ) -> Vec<Result<Appended, AppendError>> {
+        let append = |delivery| {
+            let (answer, answered) = oneshot::channel();
+            let prepared = Prepared::new(delivery).with_record_at(record_at);
+            self.handle.shared.append(Waiting { prepared, answer });
+            answered
+        };
+        let answered: Vec<_> = deliveries.iter().map(append).collect();
+        answered
+            .into_iter()
+            .map(|answered| answered.blocking_recv().unwrap_or(Err(AppendError::Closed)))
+            .collect()
+    }
+
+    /// Makes these rows pending again, in this order, with their ids; their records are stamped with `record_at`. Blocks
+    /// until that is on disk. Rows that are pending anyway stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written: nothing has changed.
+    pub fn replay(&self, seqs: Vec<u64>, record_at: Timestamp) -> Result<Replayed, AppendError> {
+        self.handle.shared.ask_replay(Change::Replay {
+            seqs,
+            record_ms: record_at.unix_ms(),
+        })
     }
 
     /// Marks every row below `out_seq` as published and wakes those who wait for it.

@@ -30,6 +30,8 @@ pub struct Row {
     pub webhook: String,
     /// When its body was complete.
     pub received_at: Timestamp,
+    /// The timestamp of its record: when it was received or, of a replay, when that was asked for.
+    pub record_at: Timestamp,
     /// The event's id.
     pub id: String,
     /// Headers worth keeping.
@@ -75,6 +77,40 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// The oldest timestamp of a pending delivery's record; `None` when nothing is pending.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read; the same call may succeed later.
+    pub fn oldest_pending(&mut self) -> Result<Option<Timestamp>, ReadError> {
+        let oldest = read_oldest_pending(&self.conn);
+        let oldest = oldest.map_err(|source| schema::read_error(&self.path, source))?;
+        Ok(oldest.map(Timestamp::from_unix_ms))
+    }
+}
+
+/// In pages. All must be looked at: clocks are set back, and what is reconciled or retried is older than what lies before it.
+fn read_oldest_pending(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut page = conn.prepare_cached(
+        "SELECT max(out_seq), min(record_ms) FROM
+         (SELECT q.out_seq, coalesce(d.record_ms, d.received_ms) AS record_ms FROM queue q LEFT JOIN delivery d ON d.seq = q.seq
+          WHERE q.out_seq > ?1 ORDER BY q.out_seq LIMIT ?2)",
+    )?;
+    let (mut above, mut oldest) = (0, None::<i64>);
+    loop {
+        let read = page.query_row([above, PAGE_ROWS], |row| {
+            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+        });
+        let (last, received_ms) = read?;
+        oldest = [oldest, received_ms].into_iter().flatten().min();
+        match last {
+            Some(last) => above = last,
+            None => return Ok(oldest),
+        }
+    }
+}
+
 fn read_pending(
     conn: &Connection,
     webhooks: &mut HashMap<i64, String>,
@@ -84,7 +120,8 @@ fn read_pending(
 ) -> rusqlite::Result<Vec<Row>> {
     // Also a row whose parts are missing is given out, as not intact: it must not be passed over in silence.
     let mut select = conn.prepare_cached(
-        "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body
+        "SELECT q.out_seq, q.seq, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body,
+                coalesce(d.record_ms, d.received_ms)
          FROM queue q LEFT JOIN delivery d ON d.seq = q.seq LEFT JOIN body b ON b.seq = q.seq
          WHERE q.out_seq >= ?1 ORDER BY q.out_seq LIMIT ?2",
     )?;
@@ -117,6 +154,7 @@ fn read_row(
         seq: row.get::<_, i64>(1)?.cast_unsigned(),
         webhook: webhook_name(conn, webhooks, row.get(2)?)?,
         received_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
+        record_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(8)?.unwrap_or(0)),
         id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
         headers: kept.unwrap_or_default(),
         body: body.unwrap_or_default().to_vec(),
@@ -131,7 +169,8 @@ fn read_singly(
     from_out_seq: u64,
 ) -> rusqlite::Result<Vec<Row>> {
     let mut select = conn.prepare_cached(
-        "SELECT ?1, ?2, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body
+        "SELECT ?1, ?2, d.webhook, d.received_ms, d.id, d.headers, d.crc, b.body,
+                coalesce(d.record_ms, d.received_ms)
          FROM (SELECT 1) LEFT JOIN delivery d ON d.seq = ?2 LEFT JOIN body b ON b.seq = ?2",
     )?;
     let mut found = Vec::new();
@@ -173,6 +212,7 @@ fn unreadable(out_seq: i64, seq: i64) -> Row {
         seq: seq.cast_unsigned(),
         webhook: String::new(),
         received_at: Timestamp::from_unix_ms(0),
+        record_at: Timestamp::from_unix_ms(0),
         id: String::new(),
         headers: KeptHeaders::default(),
         body: Vec::new(),
@@ -201,5 +241,7 @@ fn webhook_name(
     Ok(name)
 }
 
+/// Rows per read transaction: some milliseconds.
+const PAGE_ROWS: i64 = 10_000;
 /// How many rows are read one by one before the next attempt to read many.
 const SINGLE_ROWS: i64 = 16;

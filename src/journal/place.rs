@@ -134,7 +134,8 @@ fn create_directory(directory: &Path) -> io::Result<()> {
     File::open(directory_of(directory))?.sync_all()
 }
 
-fn create_file(path: &Path) -> io::Result<()> {
+/// Makes an empty file for its owner only, unless there is one.
+pub(super) fn create_file(path: &Path) -> io::Result<()> {
     match OpenOptions::new()
         .write(true)
         .create_new(true)

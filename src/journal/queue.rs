@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::append::Prepared;
+use super::replay::Replayed;
 use super::{Appended, error::AppendError};
 
 /// Shared by all clones of the journal and its threads.
@@ -34,7 +35,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) change: Change,
-    pub(super) answer: mpsc::SyncSender<Result<(), AppendError>>,
+    pub(super) answer: mpsc::SyncSender<Result<Replayed, AppendError>>,
 }
 
 /// What an [`Ask`] asks for.
@@ -45,6 +46,10 @@ pub(super) enum Change {
     MarkDead {
         out_seq: u64,
         reason: String,
+    },
+    Replay {
+        seqs: Vec<u64>,
+        record_ms: i64,
     },
     /// Nothing but what was settled before.
     Flush,
@@ -105,6 +110,11 @@ impl Shared {
 
     /// Blocks until the change is on disk.
     pub(super) fn ask(&self, change: Change) -> Result<(), AppendError> {
+        self.ask_replay(change).map(|_| ())
+    }
+
+    /// As [`Shared::ask`], for the change whose outcome is more than done.
+    pub(super) fn ask_replay(&self, change: Change) -> Result<Replayed, AppendError> {
         let (answer, answered) = mpsc::sync_channel(1);
         let mut queue = lock(&self.queue);
         if !queue.taken.closed {

@@ -15,8 +15,8 @@ use crate::time::Timestamp;
 
 /// A journal, open to be looked at.
 pub struct Viewer {
-    path: PathBuf,
-    conn: Connection,
+    pub(super) path: PathBuf,
+    pub(super) conn: Connection,
 }
 
 /// The journal in numbers.
@@ -208,7 +208,7 @@ impl Viewer {
         let newest = "SELECT max(seq) FROM delivery";
         let newest: Option<i64> = self.conn.query_row(newest, [], |row| row.get(0))?;
         let mut select = self.conn.prepare(&format!(
-            "{ENTRY} WHERE d.seq >= :from AND d.seq < :until
+            "SELECT {ENTRY_FIELDS} {ENTRIES} WHERE d.seq >= :from AND d.seq < :until
                AND (:state IS NULL OR what = :state)
                AND (:webhook IS NULL OR w.name = :webhook)
                AND (:since IS NULL OR d.received_ms >= :since)
@@ -243,7 +243,7 @@ impl Viewer {
         // One transaction, so that headers, checksum and body are of the same row.
         let tx = self.conn.unchecked_transaction()?;
         let seq = seq.cast_signed();
-        let select = format!("{ENTRY} WHERE d.seq = ?1");
+        let select = format!("SELECT {ENTRY_FIELDS} {ENTRIES} WHERE d.seq = ?1");
         let Some(entry) = tx.query_row(&select, [seq], read_entry).optional()? else {
             return Ok(None);
         };
@@ -271,7 +271,7 @@ struct Counts {
 }
 
 impl State {
-    fn number(self) -> i64 {
+    pub(super) fn number(self) -> i64 {
         match self {
             Self::Pending => 0,
             Self::Published => 1,
@@ -280,7 +280,7 @@ impl State {
     }
 }
 
-fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+pub(super) fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         seq: row.get::<_, i64>(0)?.cast_unsigned(),
         out_seq: row.get::<_, i64>(1)?.cast_unsigned(),
@@ -297,12 +297,13 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// `what` is [`State::number`].
-const ENTRY: &str = "SELECT d.seq, d.out_seq, w.name, d.id, d.received_ms, d.dead,
+/// What [`read_entry`] reads. `what` is [`State::number`]; a webhook whose name is damaged is shown without one.
+pub(super) const ENTRY_FIELDS: &str =
+    "d.seq, d.out_seq, coalesce(w.name, ''), d.id, d.received_ms, d.dead,
     (SELECT length(body) FROM body WHERE seq = d.seq),
     CASE WHEN d.dead IS NOT NULL THEN 2
-         WHEN d.out_seq >= (SELECT settled_out_seq FROM state) THEN 0 ELSE 1 END AS what
-    FROM delivery d JOIN webhook w ON w.n = d.webhook";
+         WHEN d.out_seq >= (SELECT settled_out_seq FROM state) THEN 0 ELSE 1 END AS what";
+const ENTRIES: &str = "FROM delivery d LEFT JOIN webhook w ON w.n = d.webhook";
 
 /// Rows per read transaction: a few milliseconds.
 const PAGE_ROWS: i64 = 10_000;

@@ -19,7 +19,7 @@ pub(super) const FORMAT: u32 = STEPS.len() as u32;
 const APPLICATION_ID: i32 = 0x4174_4b62;
 
 /// What brings format n to format n + 1.
-const STEPS: [&str; 1] = [
+const STEPS: [&str; 2] = [
     // Bodies lie apart, so that they can be deleted by range while ids stay. `seen` holds the delivery's own id:
     // the sender's ids rise with time, so that inserts meet at the tree's right edge. `queue` is what is pending.
     "CREATE TABLE state(
@@ -48,6 +48,8 @@ const STEPS: [&str; 1] = [
         seq INTEGER NOT NULL,
         PRIMARY KEY (id, webhook, hash)) WITHOUT ROWID;
      CREATE TABLE queue(out_seq INTEGER PRIMARY KEY, seq INTEGER NOT NULL);",
+    // The timestamp of the record of a replay; NULL stands for `received_ms`.
+    "ALTER TABLE delivery ADD COLUMN record_ms INTEGER;",
 ];
 
 /// Opens the file for the writer, which has made sure that it exists; brings it to this program's format.

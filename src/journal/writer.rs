@@ -17,9 +17,11 @@ use super::checkpoint::Checkpoints;
 use super::error::{AppendError, is_damage};
 use super::place::Files;
 use super::queue::{Ask, Change, Committed, Shared, Waiting};
+use super::replay::{self, Replayed};
 use super::retention::Sweeper;
 use super::space::Space;
 use super::{Appended, AppendedKind, Options, schema};
+use crate::failpoint;
 use crate::receive::delivery::WebhookName;
 
 pub(super) struct Writer {
@@ -128,11 +130,11 @@ impl Writer {
         }
         let before = self.numbers;
         match self.commit(&batch, Store::WhenChanged) {
-            Ok(appended) => {
-                if self.refusing && !appended.is_empty() {
+            Ok(done) => {
+                if self.refusing && !done.appended.is_empty() {
                     self.refuse(None);
                 }
-                self.answer_all(batch, appended);
+                self.answer_all(batch, done);
                 if settles {
                     self.sweeper.hurry();
                 }
@@ -218,7 +220,7 @@ impl Writer {
     }
 
     /// One transaction; `Ok` means that it is on disk and in the file that the path leads to.
-    fn commit(&mut self, batch: &Batch, store: Store) -> Result<Vec<Appended>, AppendError> {
+    fn commit(&mut self, batch: &Batch, store: Store) -> Result<Done, AppendError> {
         self.in_place()?;
         let before = self.numbers;
         let mut done = self.transact(batch, store, Care::ForAll);
@@ -233,17 +235,12 @@ impl Writer {
             self.webhooks.clear();
             done = self.transact(batch, store, Care::ForDeliveries);
         }
-        let appended = done.map_err(AppendError::of_commit)?;
+        let done = done.map_err(AppendError::of_commit)?;
         self.in_place()?;
-        Ok(appended)
+        Ok(done)
     }
 
-    fn transact(
-        &mut self,
-        batch: &Batch,
-        store: Store,
-        care: Care,
-    ) -> rusqlite::Result<Vec<Appended>> {
+    fn transact(&mut self, batch: &Batch, store: Store, care: Care) -> rusqlite::Result<Done> {
         let settle_below = self.settle_below;
         self.ensure_open()?;
         let Self {
@@ -257,8 +254,11 @@ impl Writer {
         };
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = *numbers;
+        // First, so that what Kafka has just got can be replayed.
+        settle(&tx, numbers, settle_below, care)?;
+        let mut changed = Vec::with_capacity(batch.asks.len());
         for ask in &batch.asks {
-            apply(&tx, numbers, &ask.change, care)?;
+            changed.push(apply(&tx, numbers, &ask.change, care)?);
         }
         let mut appended = Vec::with_capacity(batch.appends.len());
         if !batch.appends.is_empty() {
@@ -266,13 +266,13 @@ impl Writer {
             for waiting in &batch.appends {
                 appended.push(appender.append(&waiting.prepared, numbers, webhooks)?);
             }
+            failpoint::hit("journal.before-commit");
         }
-        settle(&tx, numbers, settle_below, care)?;
         if *numbers != before || store == Store::Always {
             numbers.store(&tx)?;
         }
         tx.commit()?;
-        Ok(appended)
+        Ok(Done { appended, changed })
     }
 
     /// After an error the connection is made anew: nothing is known about the old one.
@@ -286,7 +286,8 @@ impl Writer {
         Ok(())
     }
 
-    fn answer_all(&mut self, batch: Batch, appended: Vec<Appended>) {
+    fn answer_all(&mut self, batch: Batch, done: Done) {
+        failpoint::hit("journal.after-commit");
         let Numbers {
             next_out_seq,
             partitions,
@@ -301,15 +302,15 @@ impl Writer {
             settled_out_seq,
         );
         let mut bytes = 0;
-        for (waiting, appended) in batch.appends.into_iter().zip(appended) {
+        for (waiting, appended) in batch.appends.into_iter().zip(done.appended) {
             if appended.kind == AppendedKind::Stored {
                 bytes += waiting.prepared.stored_bytes();
             }
             answer(waiting, Ok(appended));
         }
-        for ask in batch.asks {
+        for (ask, replayed) in batch.asks.into_iter().zip(done.changed) {
             // A caller that stopped waiting has its change all the same.
-            let _ = ask.answer.send(Ok(()));
+            let _ = ask.answer.send(Ok(replayed));
         }
         self.space.used(bytes);
         self.checkpoints.written(bytes + COMMIT_OVERHEAD_BYTES);
@@ -346,6 +347,13 @@ impl Writer {
     }
 }
 
+/// What one transaction did: one for each of its batch, in order.
+struct Done {
+    appended: Vec<Appended>,
+    /// Of changes that are no replay: nothing.
+    changed: Vec<Replayed>,
+}
+
 /// Whether the numbers are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Store {
@@ -367,7 +375,7 @@ fn apply(
     numbers: &mut Numbers,
     change: &Change,
     care: Care,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Replayed> {
     match change {
         Change::FreezePartitions(count) => numbers.partitions = Some(*count),
         Change::RaiseOutSeq(at_least) => raise_out_seq(tx, numbers, *at_least)?,
@@ -380,9 +388,12 @@ fn apply(
                 tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
             }
         }
+        Change::Replay { seqs, record_ms } => {
+            return replay::replay(tx, numbers, seqs, *record_ms);
+        }
         Change::Flush => {}
     }
-    Ok(())
+    Ok(Replayed::default())
 }
 
 /// If any pending row is below `at_least`, all get new numbers above it and above all numbers given so far, in order.
@@ -430,6 +441,7 @@ fn settle(
             tx.prepare_cached(delete)?.execute(range)?;
         }
         numbers.settled_out_seq = below;
+        failpoint::hit("journal.settling");
     }
     Ok(())
 }

@@ -32,6 +32,26 @@ pub(super) struct Made {
     pub(super) call_id: Option<String>,
 }
 
+/// What a row says.
+pub(super) struct Told {
+    /// One record, or two when there is a topic for all events.
+    pub(super) records: Vec<Record>,
+    /// The event's type; none of a dead letter.
+    pub(super) event_type: Option<String>,
+    /// The call; none of a dead letter.
+    pub(super) call_id: Option<String>,
+}
+
+impl Told {
+    fn letter(record: Record) -> Self {
+        Self {
+            records: vec![record],
+            event_type: None,
+            call_id: None,
+        }
+    }
+}
+
 impl Maker {
     pub(super) fn new(config: &Config, journal: Uuid) -> Self {
         let prefix = |webhook: &crate::config::Webhook| {
@@ -57,30 +77,36 @@ impl Maker {
             out_seq: row.out_seq,
             partitions,
         };
-        match self.event_records(&row, &place) {
-            Ok((records, call_id)) => Made {
-                row,
-                place,
-                records,
-                call_id: Some(call_id),
-            },
-            Err(unreadable) => {
-                tracing::warn!(
-                    webhook = row.webhook,
-                    seq = row.seq,
-                    id = row.id,
-                    reason = unreadable.reason(),
-                    "dead letter: {unreadable}"
-                );
-                let letter = self.dead_letter(&row, None, &Fault::from(&unreadable), &place);
-                Made {
-                    row,
-                    place,
-                    records: vec![letter],
-                    call_id: None,
-                }
-            }
+        let Told {
+            records, call_id, ..
+        } = self.tell(&row, &place).unwrap_or_else(|unreadable| {
+            tracing::warn!(
+                webhook = row.webhook,
+                seq = row.seq,
+                id = row.id,
+                reason = unreadable.reason(),
+                "dead letter: {unreadable}"
+            );
+            Told::letter(self.dead_letter(&row, None, &Fault::from(&unreadable), &place))
+        });
+        Made {
+            row,
+            place,
+            records,
+            call_id,
         }
+    }
+
+    /// What [`Maker::make`] would make of a row, for people: in silence.
+    pub(super) fn preview(&self, row: &Row, partitions: u32) -> Told {
+        let place = Place {
+            journal: self.journal,
+            out_seq: row.out_seq,
+            partitions,
+        };
+        self.tell(row, &place).unwrap_or_else(|unreadable| {
+            Told::letter(self.dead_letter(row, None, &Fault::from(&unreadable), &place))
+        })
     }
 
     /// Turns what Kafka refused into a dead letter.
@@ -89,7 +115,7 @@ impl Maker {
             vec![self.dead_letter(&made.row, made.call_id.as_deref(), fault, &made.place)];
     }
 
-    fn event_records(&self, row: &Row, place: &Place) -> Result<(Vec<Record>, String), Unreadable> {
+    fn tell(&self, row: &Row, place: &Place) -> Result<Told, Unreadable> {
         let body = encoding::decode(
             &row.body,
             row.headers.content_encoding.as_deref(),
@@ -102,12 +128,15 @@ impl Maker {
             received_at: row.received_at,
         };
         let event = dialect::parse(&document, &arrival)?;
-        let record = route::event(
-            &event,
-            self.prefix_of(row),
-            place,
-            row.headers.traceparent.as_deref(),
-        );
+        let record = Record {
+            timestamp: row.record_at,
+            ..route::event(
+                &event,
+                self.prefix_of(row),
+                place,
+                row.headers.traceparent.as_deref(),
+            )
+        };
         let mut records = Vec::with_capacity(2);
         if let Some(all) = &self.all {
             records.push(Record {
@@ -116,7 +145,11 @@ impl Maker {
             });
         }
         records.push(record);
-        Ok((records, event.call_id.into_owned()))
+        Ok(Told {
+            records,
+            event_type: Some(event.event_type.into_owned()),
+            call_id: Some(event.call_id.into_owned()),
+        })
     }
 
     fn dead_letter(
@@ -134,7 +167,10 @@ impl Maker {
             headers: &row.headers,
             body: &row.body,
         };
-        route::dead_letter(&letter, fault, self.prefix_of(row), place)
+        Record {
+            timestamp: row.record_at,
+            ..route::dead_letter(&letter, fault, self.prefix_of(row), place)
+        }
     }
 
     fn prefix_of(&self, row: &Row) -> &str {

@@ -1,4 +1,4 @@
-//! How the bridge talks to librdkafka: properties, log lines, delivery reports.
+//! How the bridge talks to librdkafka: properties, records, log lines, delivery reports.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::{Stop, poison};
+use crate::route::Record;
 
 /// Properties of every client: what was configured, over defaults that fit a bridge.
 pub fn properties(configured: &BTreeMap<String, String>) -> ClientConfig {
@@ -78,16 +79,35 @@ impl rdkafka::consumer::ConsumerContext for Quiet {}
 
 fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(facility, "librdkafka: {line}");
-        }
-        // librdkafka calls a refused connection an error; it is tried again, and the publisher tells the operator.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::debug!(facility, "librdkafka: {line}")
-        }
+        // What librdkafka calls an error or fatal is tried again, by it or by us, and the publisher tells the operator.
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning => tracing::debug!(facility, "librdkafka: {line}"),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
             tracing::trace!(facility, "librdkafka: {line}");
         }
+    }
+}
+
+/// A record as librdkafka takes it, with its row's position.
+pub(super) fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize> {
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header {
+            key,
+            value: Some(value),
+        });
+    }
+    let message = BaseRecord::with_opaque_to(&record.topic, row)
+        .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))
+        .timestamp(record.timestamp.unix_ms())
+        .headers(headers)
+        .payload(&record.value);
+    match &record.key {
+        Some(key) => message.key(key),
+        None => message,
     }
 }
 

@@ -9,12 +9,19 @@
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::client::Failed;
+
 /// Whether a refusal may be about the record itself. Everything else, known or not, is the surroundings' fault.
 pub(super) fn is_about_the_record(code: RDKafkaErrorCode) -> bool {
     is_size(code)
         || is_timestamp(code)
         || code == RDKafkaErrorCode::InvalidRecord
         || code == RDKafkaErrorCode::BadMessage
+}
+
+/// Whether nothing but the records themselves may be at fault.
+pub(super) fn are_about_records(failed: &[Failed]) -> bool {
+    failed.iter().all(|failed| is_about_the_record(failed.code))
 }
 
 /// Whether the broker refuses the record's timestamp; it is then sent with the present.
@@ -48,7 +55,7 @@ pub(super) fn reason(code: RDKafkaErrorCode) -> &'static str {
 pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
     match code {
         RDKafkaErrorCode::TopicAuthorizationFailed => {
-            "give the bridge's principal Write, Describe and (to create topics) Create on the topics"
+            "give the bridge's principal Write, Read, Describe and (to create topics) Create on the topics"
         }
         RDKafkaErrorCode::GroupAuthorizationFailed => {
             "give the bridge's principal Read on the groups with the prefix atoms-bridge-"
@@ -70,7 +77,14 @@ pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
         | RDKafkaErrorCode::MessageTimedOut => {
             "check that the brokers of bootstrap.servers run and can be reached from here"
         }
-        RDKafkaErrorCode::Authentication => "check sasl.username and sasl.password",
+        RDKafkaErrorCode::Fenced
+        | RDKafkaErrorCode::ProducerFenced
+        | RDKafkaErrorCode::InvalidProducerEpoch => {
+            "if this comes again and again, another process runs with a copy of this journal: stop one of them"
+        }
+        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
+            "check sasl.username and sasl.password"
+        }
         RDKafkaErrorCode::NotEnoughReplicas | RDKafkaErrorCode::NotEnoughReplicasAfterAppend => {
             "too few replicas are in sync; bring the missing brokers back"
         }

@@ -7,14 +7,17 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use rdkafka::{ClientConfig, Offset};
+use rdkafka::producer::{Producer as _, ThreadedProducer};
 
-use super::client::{Failed, Reports};
+use super::batch::Made;
+use super::client::{Failed, Reports, message};
+use super::obstacle::{self, Obstacle};
+use super::recover::Mark;
+use super::{State, Stop, poison};
+use crate::failpoint;
 use crate::route::Record;
 
 /// A producer that has fenced whoever had its `transactional.id` before.
@@ -23,7 +26,8 @@ pub(super) struct Producer {
     reports: Reports,
     group: ConsumerGroupMetadata,
     mark_topic: String,
-    stop: super::Stop,
+    stop: Stop,
+    state: State,
 }
 
 /// Why a transaction was not committed. It was aborted, or ends with the producer.
@@ -32,11 +36,17 @@ pub(super) enum Refused {
     /// Kafka refused records, and the transaction was aborted; the producer goes on.
     #[error("Kafka refused {} of the batch, first with {}", .0.len(), first_code(.0))]
     Records(Vec<Failed>),
+    /// The whole batch fell for a reason of the transaction's, which was aborted; the producer goes on.
+    #[error("{0}")]
+    Fallen(#[source] KafkaError),
     /// Something else: the batch is sent again by a new producer.
     #[error(transparent)]
     Producer(#[from] KafkaError),
+    /// Something that Kafka itself tells of stands in the way, and the transaction was aborted.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     /// Kafka did not answer in time.
-    #[error("Kafka did not take a batch within {} s", .0.as_secs())]
+    #[error("Kafka did not take a batch within {} s; check that the brokers run and can be reached from here", .0.as_secs())]
     TimedOut(Duration),
     /// The process is to stop.
     #[error("stopped")]
@@ -65,7 +75,7 @@ impl Producer {
     pub(super) fn start(
         mut config: ClientConfig,
         identity: Identity,
-        stop: super::Stop,
+        (stop, state): (Stop, State),
     ) -> Result<Self, Refused> {
         config.set("transactional.id", &identity.id);
         let reports = Reports::default();
@@ -76,25 +86,32 @@ impl Producer {
             group: identity.group,
             mark_topic: identity.mark_topic,
             stop,
+            state,
         };
+        failpoint::hit("recover.before-fencing");
         producer.again(|| producer.inner.init_transactions(STEP))?;
+        failpoint::hit("recover.after-fencing");
         Ok(producer)
+    }
+
+    /// Tells what stands in a batch's way before a transaction is begun for it.
+    pub(super) fn look_ahead(&self, batch: &[Made]) -> Result<(), Refused> {
+        let records = batch.iter().flat_map(|made| &made.records);
+        obstacle::find(self.inner.client(), records).map_or(Ok(()), |found| Err(found.into()))
     }
 
     /// Sends the records of a batch, each with its row's position, and commits them with the mark.
     pub(super) fn commit<'r>(
         &self,
         records: impl Iterator<Item = (usize, &'r Record)> + Clone,
-        mark: u64,
+        mark: &Mark,
     ) -> Result<(), Refused> {
         let mut attempt = 1;
         loop {
             match self.transact(records.clone(), mark) {
                 // The transaction behind one with a refused record falls too: librdkafka finds a gap in its sequence
                 // numbers, which the abort mends.
-                Err(Refused::Records(failed)) if attempt < ATTEMPTS && are_purged(&failed) => {
-                    attempt += 1;
-                }
+                Err(Refused::Fallen(_)) if attempt < ATTEMPTS => attempt += 1,
                 result => return result,
             }
         }
@@ -102,34 +119,33 @@ impl Producer {
 
     fn transact<'r>(
         &self,
-        records: impl Iterator<Item = (usize, &'r Record)>,
-        mark: u64,
+        records: impl Iterator<Item = (usize, &'r Record)> + Clone,
+        mark: &Mark,
     ) -> Result<(), Refused> {
         self.inner.begin_transaction()?;
-        for (row, record) in records {
+        failpoint::hit("publish.transaction-begun");
+        for (row, record) in records.clone() {
             if let Err(error) = self.send(row, record) {
                 return Err(self.refuse(row, error));
             }
+            failpoint::hit("publish.record-sent");
         }
-        self.wait()?;
+        failpoint::hit("publish.records-sent");
+        self.wait(records.map(|(_, record)| record))?;
         let failed = self.reports.take_failed();
         if !failed.is_empty() {
-            self.abort()?;
-            return Err(Refused::Records(failed));
+            return Err(self.abort_for(failed));
         }
-        let offsets = self.offsets(mark)?;
+        failpoint::hit("publish.before-mark");
+        let offsets = mark.offsets(&self.mark_topic)?;
         self.again(|| {
             self.inner
                 .send_offsets_to_transaction(&offsets, &self.group, STEP)
         })?;
-        self.again(|| self.inner.commit_transaction(STEP))
-    }
-
-    fn offsets(&self, mark: u64) -> Result<TopicPartitionList, KafkaError> {
-        let mut offsets = TopicPartitionList::new();
-        let mark = i64::try_from(mark).unwrap_or(i64::MAX);
-        offsets.add_partition_offset(&self.mark_topic, 0, Offset::Offset(mark))?;
-        Ok(offsets)
+        failpoint::hit("publish.before-commit");
+        self.again(|| self.inner.commit_transaction(STEP))?;
+        failpoint::hit("publish.after-commit");
+        Ok(())
     }
 
     fn send(&self, row: usize, record: &Record) -> Result<(), KafkaError> {
@@ -149,7 +165,7 @@ impl Producer {
     /// What an error while sending means: a refused record, or a producer that is of no more use.
     fn refuse(&self, row: usize, error: KafkaError) -> Refused {
         match error {
-            KafkaError::MessageProduction(code) if super::poison::is_about_the_record(code) => {
+            KafkaError::MessageProduction(code) if poison::is_about_the_record(code) => {
                 self.abort_after(Some(Failed { row, code }), error)
             }
             KafkaError::Canceled => Refused::Stopped,
@@ -160,7 +176,7 @@ impl Producer {
 
     /// Ends the transaction and tells which records were refused, or `error` when none was.
     fn abort_after(&self, refused: Option<Failed>, error: KafkaError) -> Refused {
-        if let Err(refused) = self.wait() {
+        if let Err(refused) = self.wait(std::iter::empty()) {
             return refused;
         }
         let mut failed = self.reports.take_failed();
@@ -168,14 +184,43 @@ impl Producer {
         if failed.is_empty() {
             return Refused::Producer(error);
         }
-        match self.abort() {
-            Ok(()) => Refused::Records(failed),
-            Err(refused) => refused,
+        self.abort_for(failed)
+    }
+
+    /// Ends the transaction because of these.
+    fn abort_for(&self, failed: Vec<Failed>) -> Refused {
+        // Records that were only purged do not say why.
+        let purged = failed.iter().find(|failed| poison::is_purge(failed.code));
+        let cause = purged.map(|failed| self.cause(failed.code));
+        match (self.abort(), cause) {
+            (Ok(()), None) => Refused::Records(failed),
+            (Ok(()), Some(cause)) => Refused::Fallen(cause),
+            // A producer that may not even abort is of no more use, but the operator must know what came first.
+            (Err(Refused::Producer(_)), Some(cause)) => Refused::Producer(cause),
+            (Err(Refused::Producer(_)), None) if !poison::are_about_records(&failed) => {
+                Refused::Records(failed)
+            }
+            (Err(refused), _) => refused,
         }
     }
 
+    /// Why the transaction can only be aborted: what librdkafka answers when it is asked to go on.
+    fn cause(&self, code: RDKafkaErrorCode) -> KafkaError {
+        let mark = Mark {
+            next: 0,
+            last: None,
+        };
+        let going_on = mark.offsets(&self.mark_topic).and_then(|offsets| {
+            self.inner
+                .send_offsets_to_transaction(&offsets, &self.group, STEP)
+        });
+        going_on
+            .err()
+            .unwrap_or(KafkaError::MessageProduction(code))
+    }
+
     /// Waits for the delivery reports: the commit would look for them in steps of 100 ms.
-    fn wait(&self) -> Result<(), Refused> {
+    fn wait<'r>(&self, records: impl Iterator<Item = &'r Record> + Clone) -> Result<(), Refused> {
         let began = Instant::now();
         while !self.reports.wait(STEP) {
             if self.stop.is_set() {
@@ -183,6 +228,9 @@ impl Producer {
             }
             if began.elapsed() > PATIENCE {
                 return Err(Refused::TimedOut(PATIENCE));
+            }
+            if began.elapsed() > SLOW {
+                self.look_around(records.clone(), began)?;
             }
         }
         // The last report is freed some microseconds after its callback.
@@ -192,8 +240,31 @@ impl Producer {
         Ok(())
     }
 
+    /// Tells the operator that Kafka is slow, and gives the batch up when Kafka says why.
+    fn look_around<'r>(
+        &self,
+        records: impl Iterator<Item = &'r Record>,
+        began: Instant,
+    ) -> Result<(), Refused> {
+        if let Some(found) = obstacle::find(self.inner.client(), records) {
+            self.abort()?;
+            self.reports.take_failed();
+            return Err(found.into());
+        }
+        self.tell_slow(began);
+        Ok(())
+    }
+
+    fn tell_slow(&self, began: Instant) {
+        if began.elapsed() > SLOW {
+            self.state.hinder(WAITING);
+        }
+    }
+
     fn abort(&self) -> Result<(), Refused> {
+        failpoint::hit("publish.before-abort");
         self.again(|| self.inner.abort_transaction(STEP))?;
+        failpoint::hit("publish.after-abort");
         self.reports.wait(STEP);
         Ok(())
     }
@@ -207,7 +278,7 @@ impl Producer {
                 Err(error) if !may_pass(&error) => return Err(Refused::Producer(error)),
                 Err(error) if began.elapsed() > PATIENCE => return Err(Refused::Producer(error)),
                 Err(_) if self.stop.wait(RETRY_PAUSE) => return Err(Refused::Stopped),
-                Err(_) => {}
+                Err(_) => self.tell_slow(began),
             }
         }
     }
@@ -224,12 +295,6 @@ impl Reports {
     }
 }
 
-fn are_purged(failed: &[Failed]) -> bool {
-    failed
-        .iter()
-        .all(|failed| super::poison::is_purge(failed.code))
-}
-
 fn may_pass(error: &KafkaError) -> bool {
     match error {
         KafkaError::Transaction(inner) => {
@@ -240,29 +305,14 @@ fn may_pass(error: &KafkaError) -> bool {
     }
 }
 
-fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize> {
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    for (key, value) in &record.headers {
-        headers = headers.insert(Header {
-            key,
-            value: Some(value),
-        });
-    }
-    let message = BaseRecord::with_opaque_to(&record.topic, row)
-        .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))
-        .timestamp(record.timestamp.unix_ms())
-        .headers(headers)
-        .payload(&record.value);
-    match &record.key {
-        Some(key) => message.key(key),
-        None => message,
-    }
-}
-
 /// How long one call into librdkafka may take before the process looks whether it is to stop.
 const STEP: Duration = Duration::from_secs(1);
 /// After so long a new producer is tried: the broker ends a transaction that is left alone for 60 s.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// After so long the operator is told.
+const SLOW: Duration = Duration::from_secs(3);
+const WAITING: &str =
+    "waiting for Kafka's answer; check that the brokers run and can be reached from here";
 /// How often a batch is sent by one producer when it falls for no reason of its own.
 const ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(20);

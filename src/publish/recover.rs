@@ -1,7 +1,19 @@
-//! The mark: how far the journal has been committed, as Kafka itself remembers it.
+//! Where to go on: at the mark, which Kafka itself remembers, or at what is found on the topics.
 //!
-//! It is the offset of a consumer group of the journal's own, committed in the same transaction as the records. Nothing ever
-//! consumes with that group.
+//! The mark is the offset of a consumer group of the journal's own, committed in the same transaction as the records; nothing
+//! ever consumes with that group. It says how far the journal is published, and by its metadata which row was the last: so a
+//! journal that was restored from a backup and has given the same numbers to other rows since is found out. Then, and
+//! when the mark is gone (expired, or deleted with its group), the records' own headers decide:
+//!
+//! | what Kafka says | what is settled | numbers go on |
+//! | --- | --- | --- |
+//! | the mark, and its last row is pending here | everything up to that row | where they are |
+//! | a mark whose last row is another here | up to the last row that is on a topic by number and id | above the mark; rows without a record get new numbers |
+//! | no mark, never published | nothing | where they are |
+//! | no mark | up to the last row that is on a topic by number and id | above every number found |
+//!
+//! Rows are committed in order and all or none, so the last one that is there says it of all before it. Left out: a backup
+//! that is restored when nothing is pending and the mark is gone too uses numbers again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +23,62 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Stop;
+use super::arrived::LookUp;
 use super::client::{Quiet, in_steps, properties};
+use super::worker::{Ended, Worker};
+use crate::failpoint;
+use crate::journal::{Reader, Row};
+
+/// How far a journal is in Kafka.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The first `out_seq` that is not there.
+    pub(super) next: u64,
+    /// The last row that is; `None` when that is not known.
+    pub(super) last: Option<Last>,
+}
+
+/// A row, by what nobody else has: its number and its event's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) out_seq: u64,
+    pub(super) id: String,
+}
+
+impl Mark {
+    /// The mark of a transaction that ends with this row.
+    pub(super) fn behind(row: &Row) -> Self {
+        let last = Last {
+            out_seq: row.out_seq,
+            id: row.id.clone(),
+        };
+        Self {
+            next: row.out_seq + 1,
+            last: Some(last),
+        }
+    }
+
+    /// What bears the mark: partition 0 of `topic`.
+    pub(super) fn offsets(&self, topic: &str) -> Result<TopicPartitionList, KafkaError> {
+        let mut offsets = TopicPartitionList::new();
+        let mut bearer = offsets.add_partition(topic, 0);
+        bearer.set_offset(Offset::Offset(i64::try_from(self.next).unwrap_or(i64::MAX)))?;
+        if let Some(Last { out_seq, id }) = &self.last {
+            bearer.set_metadata(format!("{out_seq} {id}"));
+        }
+        Ok(offsets)
+    }
+
+    fn of(next: u64, metadata: &str) -> Self {
+        let last = metadata.split_once(' ').and_then(|(out_seq, id)| {
+            Some(Last {
+                out_seq: out_seq.parse().ok()?,
+                id: id.to_owned(),
+            })
+        });
+        Self { next, last }
+    }
+}
 
 /// Reads the mark of one journal.
 pub(super) struct Marks {
@@ -41,28 +108,113 @@ impl Marks {
         self.consumer.group_metadata().ok_or(KafkaError::Canceled)
     }
 
-    /// The first `out_seq` that is not in Kafka; `None` when Kafka remembers nothing.
-    pub(super) fn read(&self, stop: &Stop) -> Result<Option<u64>, KafkaError> {
+    /// The mark; `None` when Kafka remembers none.
+    fn read(&self, stop: &Stop) -> Result<Option<Mark>, KafkaError> {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition(&self.topic, 0);
         let committed = in_steps(TIMEOUT, stop, |step| {
             self.consumer.committed_offsets(partitions.clone(), step)
         })?;
-        let offset = committed
-            .find_partition(&self.topic, 0)
-            .map(|partition| partition.offset());
-        Ok(match offset {
-            Some(Offset::Offset(mark)) => u64::try_from(mark).ok(),
-            Some(
-                Offset::Beginning
-                | Offset::End
-                | Offset::Stored
-                | Offset::Invalid
-                | Offset::OffsetTail(_),
-            )
-            | None => None,
+        let Some(bearer) = committed.find_partition(&self.topic, 0) else {
+            return Ok(None);
+        };
+        bearer.error()?;
+        Ok(match bearer.offset() {
+            Offset::Offset(next) => u64::try_from(next)
+                .ok()
+                .map(|next| Mark::of(next, bearer.metadata())),
+            Offset::Beginning
+            | Offset::End
+            | Offset::Stored
+            | Offset::Invalid
+            | Offset::OffsetTail(_) => None,
         })
     }
+}
+
+impl Worker {
+    /// Settles what Kafka has, sees to it that no number is given twice, and tells where to go on.
+    pub(super) fn resume(&self, marks: &Marks, never_published: bool) -> Result<Mark, Ended> {
+        let settled = self.journal.settled();
+        let mark = marks.read(&self.stop)?;
+        failpoint::hit("recover.mark-read");
+        let mut reader = self.journal.reader()?;
+        let (last, above) = match mark {
+            // Of what is pending nothing is there.
+            Some(mark) if mark.next <= settled => (mark.last.filter(|_| mark.next == settled), 0),
+            Some(Mark { next, last }) => match last {
+                Some(last) if is_pending(&mut reader, &last)? => (Some(last), next),
+                Some(_) | None => self.look_up(&mut reader, next)?,
+            },
+            None if never_published => (None, 0),
+            None => self.look_up(&mut reader, 0)?,
+        };
+        if let Some(last) = &last {
+            self.journal.settle(last.out_seq + 1);
+        }
+        let next = self.journal.wait_above(0, Duration::ZERO);
+        if above > next {
+            tracing::error!(
+                mark = above,
+                next,
+                "the journal is older than what Kafka has of it (a restored backup?); going on above"
+            );
+        }
+        if above > 0 {
+            // First what is there, so that only what is not gets new numbers.
+            self.journal.flush()?;
+            self.journal.raise_out_seq(above)?;
+        }
+        failpoint::hit("recover.mark-settled");
+        let next = self.journal.settled();
+        let last = last.filter(|last| last.out_seq + 1 == next);
+        Ok(Mark { next, last })
+    }
+
+    /// The last pending row that is on a topic, and the number above `mark` and all that are there.
+    fn look_up(&self, reader: &mut Reader, mark: u64) -> Result<(Option<Last>, u64), Ended> {
+        let Some(since) = reader.oldest_pending()? else {
+            return Ok((None, mark));
+        };
+        tracing::warn!(
+            mark,
+            settled = self.journal.settled(),
+            "Kafka's mark does not fit this journal (expired, another cluster, or a restored backup?); looking up on the \
+             topics what has arrived since {since}"
+        );
+        let look_up = LookUp {
+            kafka: &self.kafka,
+            topics: &self.plan.names,
+            journal: self.journal.uuid(),
+            from_out_seq: self.journal.settled(),
+            since,
+        };
+        let arrived = look_up.run(&self.stop)?;
+        let highest = arrived
+            .last_key_value()
+            .map_or(0, |(highest, _)| highest + 1);
+        let mut last = None;
+        for (out_seq, id) in arrived.into_iter().rev() {
+            let row = Last { out_seq, id };
+            if is_pending(reader, &row)? {
+                last = Some(row);
+                break;
+            }
+        }
+        tracing::warn!(
+            published_up_to = last.as_ref().map(|last| last.out_seq),
+            going_on_above = mark.max(highest),
+            "looked up what has arrived"
+        );
+        Ok((last, mark.max(highest)))
+    }
+}
+
+fn is_pending(reader: &mut Reader, last: &Last) -> Result<bool, Ended> {
+    let rows = reader.pending(last.out_seq, 1, 0)?;
+    Ok(rows
+        .first()
+        .is_some_and(|row| row.out_seq == last.out_seq && row.id == last.id))
 }
 
 const TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,5 +1,7 @@
 //! What the topics should be and are; creates what is missing.
 
+mod counts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
+use self::counts::{common, enough, more};
 use super::Stop;
 use super::client::{Quiet, in_steps, properties};
 use crate::config::Config;
@@ -30,9 +33,7 @@ pub struct Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
     /// Kafka did not answer or refused.
-    #[error(
-        "cannot read the topics' metadata: {0}; check bootstrap.servers and that the brokers run"
-    )]
+    #[error("cannot read the topics' metadata: {0}; {advice}", advice = advice(.0))]
     Metadata(#[source] KafkaError),
     /// A client could not be made.
     #[error("cannot use the [kafka] properties: {0}")]
@@ -54,16 +55,36 @@ pub enum TopicsError {
         "the topics' partition counts differ ({0}); give all of them the same count, since one call's events must lie in partitions of the same number"
     )]
     Unequal(String),
-    /// The count is another than the one this journal has published with.
+    /// A topic has fewer partitions than this journal publishes into.
     #[error(
-        "the topics have {found} partitions, but this journal published with {frozen}; an event's partition would change, and with it the order within calls: restore {frozen} partitions, or drain the journal and start a new one"
+        "topic {topic} has {found} partitions, but this journal publishes into {frozen}, and a call must stay in its partition; raise it: kafka-topics.sh --alter --topic {topic} --partitions {frozen}"
     )]
-    Changed {
+    Fewer {
+        /// Its name.
+        topic: String,
         /// What the journal has.
         frozen: u32,
         /// What Kafka has.
         found: u32,
     },
+}
+
+fn advice(error: &KafkaError) -> &'static str {
+    error.rdkafka_error_code().map_or(
+        "check bootstrap.servers and that the brokers run",
+        super::poison::advice,
+    )
+}
+
+/// The topics, all there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ensured {
+    /// Into how many partitions calls are placed.
+    pub partitions: u32,
+    /// What was missing and is there now.
+    pub created: Vec<String>,
+    /// What somebody must see to, though nothing keeps the bridge from publishing.
+    pub finding: Option<String>,
 }
 
 impl Plan {
@@ -182,51 +203,43 @@ impl Topics {
         Ok(counts.collect())
     }
 
-    /// Creates what is missing of `plan` and answers with the one partition count of all, and what was created.
+    /// Creates what is missing of `plan`.
+    ///
+    /// A journal that has published goes on with the count that it has `frozen`: topics with more partitions are a finding,
+    /// since a call stays where its earlier events are.
     ///
     /// # Errors
     ///
-    /// When the counts differ, are not `frozen`, or a topic cannot be created.
-    pub fn ensure(
-        &self,
-        plan: &Plan,
-        frozen: Option<u32>,
-    ) -> Result<(u32, Vec<String>), TopicsError> {
+    /// When the counts differ and none is frozen, a topic has fewer partitions than that, or cannot be created.
+    pub fn ensure(&self, plan: &Plan, frozen: Option<u32>) -> Result<Ensured, TopicsError> {
         let found = self.partitions(&plan.names)?;
-        let count = common(&found)?.or(frozen).unwrap_or(plan.partitions);
-        if let Some(frozen) = frozen.filter(|frozen| *frozen != count) {
-            return Err(TopicsError::Changed {
-                frozen,
-                found: count,
-            });
+        let partitions = match frozen {
+            Some(frozen) => enough(&found, frozen)?,
+            None => common(&found)?.unwrap_or(plan.partitions),
+        };
+        let missing = |name: &&String| !found.contains_key(*name);
+        let created: Vec<String> = plan.names.iter().filter(missing).cloned().collect();
+        if !created.is_empty() {
+            self.create(&created, partitions, plan)?;
+            self.look_again(plan, partitions, frozen)?;
         }
-        let missing: Vec<String> = plan
-            .names
-            .iter()
-            .filter(|name| !found.contains_key(*name))
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            self.create(&missing, count, plan)?;
-            self.look_again(plan, count)?;
-        }
-        Ok((count, missing))
+        Ok(Ensured {
+            partitions,
+            created,
+            finding: more(&found, partitions),
+        })
     }
 
     /// Waits until every topic is seen: what somebody else created a moment ago may have another count.
-    fn look_again(&self, plan: &Plan, count: u32) -> Result<(), TopicsError> {
+    fn look_again(&self, plan: &Plan, count: u32, frozen: Option<u32>) -> Result<(), TopicsError> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let found = self.partitions(&plan.names)?;
-            let seen = common(&found)?;
+            if frozen.is_none() {
+                common(&found)?;
+            }
             if found.len() == plan.names.len() {
-                return match seen {
-                    Some(seen) if seen != count => Err(TopicsError::Changed {
-                        frozen: count,
-                        found: seen,
-                    }),
-                    Some(_) | None => Ok(()),
-                };
+                return enough(&found, count).map(drop);
             }
             if Instant::now() > deadline || self.stop.wait(LOOK_AGAIN) {
                 let code = RDKafkaErrorCode::UnknownTopicOrPartition;
@@ -277,19 +290,6 @@ impl Topics {
         tracing::info!(topics = names.join(", "), partitions, "topics created");
         Ok(())
     }
-}
-
-/// The count that all topics have; `None` when there are none.
-fn common(counts: &BTreeMap<String, u32>) -> Result<Option<u32>, TopicsError> {
-    let distinct: BTreeSet<u32> = counts.values().copied().collect();
-    if distinct.len() > 1 {
-        let list: Vec<String> = counts
-            .iter()
-            .map(|(name, count)| format!("{name}: {count}"))
-            .collect();
-        return Err(TopicsError::Unequal(list.join(", ")));
-    }
-    Ok(distinct.first().copied())
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -26,10 +26,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::routing::any;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::{Ack, Listen, Webhook};
+use crate::failpoint;
+use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
 use crate::time::Timestamp;
+use crate::verify::proof::Proof;
 use crate::verify::{Verifier, verify};
 use body::{Limits, Whole};
 use budget::Budget;
@@ -44,9 +48,12 @@ pub struct Receiver(Arc<Shared>);
 struct Shared {
     endpoints: BTreeMap<WebhookName, Endpoint>,
     journal: Journal,
+    quarantine: Quarantine,
     limits: Limits,
     budget: Budget,
     probe: Probe,
+    /// Whether it is time to stop: nobody waits for Kafka any more.
+    stopping: watch::Sender<bool>,
 }
 
 /// A configured webhook, ready to verify.
@@ -57,11 +64,11 @@ struct Endpoint {
 }
 
 impl Receiver {
-    /// A receiver of these webhooks.
+    /// A receiver of these webhooks, which gives what it refuses as unverified to the quarantine.
     pub fn new(
         listen: &Listen,
         webhooks: &BTreeMap<WebhookName, Webhook>,
-        journal: Journal,
+        (journal, quarantine): (Journal, Quarantine),
         probe: Probe,
     ) -> Self {
         let endpoint = |(name, webhook): (&WebhookName, &Webhook)| {
@@ -75,18 +82,25 @@ impl Receiver {
         Self(Arc::new(Shared {
             endpoints: webhooks.iter().map(endpoint).collect(),
             journal,
+            quarantine,
             limits: Limits {
                 max_bytes: listen.max_body_bytes,
                 read_timeout: listen.read_timeout,
             },
             budget: Budget::new(),
             probe,
+            stopping: watch::Sender::new(false),
         }))
     }
 
     /// Serves the public listener until `shutdown` resolves and requests under way are answered.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let header_timeout = self.0.limits.read_timeout;
+        let shared = Arc::clone(&self.0);
+        let shutdown = async move {
+            shutdown.await;
+            shared.stopping.send_replace(true);
+        };
         let router = Router::new()
             .route("/webhooks/{name}", any(receive))
             .route("/readyz", any(readyz))
@@ -126,6 +140,7 @@ impl Shared {
 
     /// Verifies and stores a complete delivery.
     async fn take(&self, endpoint: &Endpoint, head: Parts, whole: Whole<'_>) -> Outcome {
+        failpoint::hit("receive.body-complete");
         let bytes = whole.bytes.len();
         let delivery = Delivery {
             webhook: endpoint.name.clone(),
@@ -135,31 +150,41 @@ impl Shared {
         };
         let verified = match verify(delivery, &head.headers, &endpoint.verifier) {
             Ok(verified) => verified,
-            Err(refusal) => {
-                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refusal, "refused");
+            Err(refused) => {
+                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, "refused");
+                self.quarantine.offer(*refused, Proof::of(&head.headers));
                 return Outcome::Unverified;
             }
         };
-        let appended = self.journal.append(verified).await;
+        failpoint::hit("receive.verified");
+        let appending = self.journal.append(verified);
+        failpoint::hit("receive.queued");
+        let appended = appending.await;
         drop(whole.share);
         log_append(&endpoint.name, bytes, &appended);
         match appended {
             Ok(appended) => {
                 self.wait_for_kafka(endpoint.ack, appended.out_seq).await;
+                failpoint::hit("receive.before-answer");
                 Outcome::Kept(appended)
             }
             Err(_) => Outcome::NotKept,
         }
     }
 
-    /// The journal's word is enough when Kafka takes too long.
+    /// The journal's word is enough when Kafka takes too long, or the bridge is to stop.
     async fn wait_for_kafka(&self, ack: Ack, out_seq: u64) {
-        if let Ack::Kafka { timeout } = ack {
-            let published = self.journal.published(out_seq);
-            if tokio::time::timeout(timeout, published).await.is_err() {
-                tracing::debug!(out_seq, "answered before Kafka had it");
-            }
+        let Ack::Kafka { timeout } = ack else {
+            return;
+        };
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            biased;
+            () = self.journal.published(out_seq) => return,
+            () = tokio::time::sleep(timeout) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
         }
+        tracing::debug!(out_seq, "answered before Kafka had it");
     }
 }
 

@@ -74,6 +74,8 @@ async fn what_is_not_proven_is_answered_401_and_always_alike() {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "an answer says what was wrong");
+    let kept = || bridge.quarantine.counts().kept == 5;
+    assert!(until(kept).await, "{:?}", bridge.quarantine.counts());
     assert!(bridge.rows().is_empty());
     let complete = format!("{right}\r\nX-Api-Key: open sesame");
     assert_eq!(bridge.ask(&post("strict", &complete, BODY)).await.code, 200);
@@ -428,6 +430,7 @@ async fn health_tells_the_parts_and_kafka_is_never_a_reason_for_503() {
 struct Bridge {
     address: SocketAddr,
     journal: Journal,
+    quarantine: Quarantine,
     ready: Arc<AtomicBool>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -437,7 +440,9 @@ struct Bridge {
 impl Bridge {
     async fn start(max_body_bytes: u64, read_timeout: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&directory.path().join("journal.db")).unwrap();
+        let path = directory.path().join("journal.db");
+        let journal = Journal::open(&path).unwrap();
+        let quarantine = Quarantine::open(&path).unwrap();
         let ready = Arc::new(AtomicBool::new(true));
         let probe: Probe = {
             let ready = ready.clone();
@@ -453,7 +458,8 @@ impl Bridge {
             })
         };
         let listen = listen(max_body_bytes, read_timeout);
-        let receiver = Receiver::new(&listen, &webhooks(), journal.clone(), probe);
+        let stores = (journal.clone(), quarantine.clone());
+        let receiver = Receiver::new(&listen, &webhooks(), stores, probe);
         let listener = TcpListener::bind(listen.webhooks).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -461,6 +467,7 @@ impl Bridge {
         Self {
             address,
             journal,
+            quarantine,
             ready,
             stop: Some(stop),
             task,

@@ -3,6 +3,7 @@
 //! Pure: bytes, headers and secrets in, a verdict out. Why a delivery was refused is for the log alone; every refusal is
 //! answered alike.
 
+pub mod proof;
 pub mod secret;
 mod signature;
 
@@ -13,6 +14,7 @@ use subtle::ConstantTimeEq;
 use crate::config::{StaticHeader, Webhook};
 use crate::receive::delivery::{Delivery, KeptHeaders, WebhookName};
 use crate::time::Timestamp;
+use proof::{KeptProof, ProofKey};
 use signature::{Claimed, Keys};
 
 /// What a webhook's deliveries are verified with: its secrets, keyed, and its second factor.
@@ -36,26 +38,59 @@ impl Verifier {
 ///
 /// # Errors
 ///
-/// Says what was missing or wrong.
+/// Says what was missing or wrong, and gives the delivery back.
 pub fn verify(
     delivery: Delivery,
     headers: &HeaderMap,
     verifier: &Verifier,
-) -> Result<VerifiedDelivery, Refusal> {
-    let claimed = Claimed::read(headers);
+) -> Result<VerifiedDelivery, Box<Refused>> {
+    let shows = |factor: &SecondFactor| factor.is_in(headers);
+    judge(delivery, &Claimed::read(headers), verifier, shows)
+}
+
+/// [`verify`] for a delivery that was refused before, by what was kept of its headers.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_again(
+    delivery: Delivery,
+    (proof, key): (&KeptProof, &ProofKey),
+    verifier: &Verifier,
+) -> Result<VerifiedDelivery, Box<Refused>> {
+    let shows = |factor: &SecondFactor| proof.shows(factor, key);
+    judge(delivery, &proof.claimed(), verifier, shows)
+}
+
+fn judge(
+    delivery: Delivery,
+    claimed: &Claimed,
+    verifier: &Verifier,
+    shows: impl FnOnce(&SecondFactor) -> bool,
+) -> Result<VerifiedDelivery, Box<Refused>> {
+    let refused = |delivery, refusal| Err(Box::new(Refused { delivery, refusal }));
     if !claimed.any {
-        return Err(Refusal::NoSignature);
+        return refused(delivery, Refusal::NoSignature);
     }
-    let Some(secret_place) = verifier.keys.signer(&delivery.body, &claimed) else {
-        return Err(Refusal::WrongSignature);
+    let Some(secret_place) = verifier.keys.signer(&delivery.body, claimed) else {
+        return refused(delivery, Refusal::WrongSignature);
     };
     match &verifier.second_factor {
-        Some(factor) if !factor.is_in(headers) => Err(Refusal::SecondFactor),
+        Some(factor) if !shows(factor) => refused(delivery, Refusal::SecondFactor),
         Some(_) | None => Ok(VerifiedDelivery {
             delivery,
             secret_place,
         }),
     }
+}
+
+/// A delivery that was refused, and why.
+#[derive(Debug)]
+pub struct Refused {
+    /// The delivery, as untrusted as before.
+    pub delivery: Delivery,
+    /// What was missing or wrong.
+    pub refusal: Refusal,
 }
 
 /// Why a delivery was refused.
@@ -70,6 +105,17 @@ pub enum Refusal {
     /// The signature is right, the configured header is missing or has another value.
     #[error("missing or wrong second factor: compare the configured header with the sender's")]
     SecondFactor,
+}
+
+impl Refusal {
+    /// A stable word for it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoSignature => "no-signature",
+            Self::WrongSignature => "wrong-signature",
+            Self::SecondFactor => "second-factor",
+        }
+    }
 }
 
 /// A delivery whose signature matched; only this module makes one.
@@ -176,7 +222,24 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        verify(delivery, &headers, &Verifier::new(webhook)).map(|verified| verified.secret_place())
+        let verifier = Verifier::new(webhook);
+        let key = ProofKey::new([1; 32]);
+        let kept = proof::Proof::of(&headers).keep(&key);
+        let copy = Delivery {
+            webhook: delivery.webhook.clone(),
+            received_at: delivery.received_at,
+            headers: KeptHeaders::default(),
+            body: delivery.body.clone(),
+        };
+        let told = |result: Result<VerifiedDelivery, Box<Refused>>| {
+            result
+                .map(|verified| verified.secret_place())
+                .map_err(|refused| refused.refusal)
+        };
+        let at_once = told(verify(delivery, &headers, &verifier));
+        let later = told(verify_again(copy, (&kept, &key), &verifier));
+        assert_eq!(at_once, later, "what was kept tells something else");
+        at_once
     }
 
     #[test]

@@ -62,6 +62,11 @@ impl Claimed {
         claimed
     }
 
+    /// Whether any value has the form of a signature.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.values.is_empty()
+    }
+
     /// Compares with every value, whichever matches.
     fn contain(&self, expected: &[u8]) -> bool {
         let matches = |value: &[u8; 32]| value.as_slice().ct_eq(expected);
@@ -85,7 +90,7 @@ fn read_value(value: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// The current header first, then the older guide's.
-const HEADERS: [&str; 2] = ["x-signature", "x-atoms-signature"];
+pub(super) const HEADERS: [&str; 2] = ["x-signature", "x-atoms-signature"];
 const SCHEME: &[u8] = b"sha256=";
 /// A sender that rotates needs two; a flood of values must not cost.
 const MOST_VALUES: usize = 8;

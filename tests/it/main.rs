@@ -27,6 +27,8 @@ mod dev;
 mod disk_errors;
 mod disk_full;
 mod encodings;
+mod export;
+mod faults;
 mod fsync_trace;
 mod golden;
 mod http_table;
@@ -35,10 +37,18 @@ mod outage;
 mod partitions;
 mod poison;
 mod processes;
+mod quarantine;
 mod readme;
+mod recover_mark;
+mod recover_order;
+
 mod recovery;
+mod replay;
 mod road;
 mod secrets;
+mod senders;
 mod starting;
 mod stopping;
+mod surroundings;
+
 mod tree;

@@ -3,6 +3,7 @@
 mod limits;
 mod model;
 mod promises;
+mod replay;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +13,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::receive::delivery::{Delivery, KeptHeaders, WebhookName};
-use crate::time::Timestamp;
 
 /// A directory that goes with the test, and the journal's path in it.
 fn temp() -> (TempDir, PathBuf) {

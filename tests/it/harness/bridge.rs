@@ -29,6 +29,8 @@ pub(crate) struct Bridge {
     health: SocketAddr,
     environment: BTreeMap<String, String>,
     arguments: Vec<&'static str>,
+    /// How long the log was at the last start.
+    log_before: usize,
     wrapper: Vec<String>,
     dir: TempDir,
 }
@@ -43,6 +45,7 @@ impl Bridge {
             health: ports::free_address(),
             environment: BTreeMap::from([("ATOMS_WEBHOOK_SECRET".to_owned(), SECRET.to_owned())]),
             arguments: vec!["serve"],
+            log_before: 0,
             wrapper: Vec::new(),
             dir,
         };
@@ -82,6 +85,12 @@ impl Bridge {
         self.with_variable(&format!("ATOMS_BRIDGE__{key}"), value)
     }
 
+    /// [`Bridge::with`] for a bridge that has run before.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.environment
+            .insert(format!("ATOMS_BRIDGE__{key}"), value.to_owned());
+    }
+
     /// Sets any variable of the environment.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
@@ -109,6 +118,7 @@ impl Bridge {
     /// Starts `serve` without waiting, for a start that is meant to fail.
     pub(crate) fn launch(&mut self) {
         assert!(self.process.is_none(), "the bridge runs already");
+        self.log_before = self.log().len();
         let configure = |command: &mut Command| set_environment(command, &self.environment);
         let own = std::iter::once(BINARY).chain(self.arguments.iter().copied());
         let mut line = self.wrapper.iter().map(String::as_str).chain(own);
@@ -135,6 +145,31 @@ impl Bridge {
     /// Kills the bridge at once; journal and addresses stay for [`Bridge::resume`].
     pub(crate) fn kill9(&mut self) {
         self.running().kill9();
+        self.process = None;
+    }
+
+    /// Sets what happens at failpoints from the next start on: `NAME=kill@3`, `NAME=pause:500ms`, or nothing.
+    pub(crate) fn arm(&mut self, failpoints: &str) {
+        let name = "ATOMS_BRIDGE_FAILPOINTS".to_owned();
+        self.environment.insert(name, failpoints.to_owned());
+    }
+
+    /// Waits until an armed failpoint is reached.
+    pub(crate) fn await_failpoint(&self, name: &str) {
+        let reached = format!("failpoint {name} reached");
+        until(&reached, READY_WITHIN, || {
+            if self.log_of_this_start().contains(&reached) {
+                Ok(())
+            } else {
+                Err("it is not".to_owned())
+            }
+        });
+    }
+
+    /// Waits until the bridge has ended as a failpoint's `kill` ends it; stays for [`Bridge::resume`].
+    pub(crate) fn await_crash(&mut self) {
+        let code = self.running().wait(Duration::from_secs(10));
+        assert_eq!(code, 128 + 6, "abort is a signal; the log:\n{}", self.log());
         self.process = None;
     }
 
@@ -265,6 +300,11 @@ impl Bridge {
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.dir.path().join("stderr.log")).unwrap_or_default())
             .into_owned()
+    }
+
+    /// What it wrote to standard error since its last start.
+    pub(crate) fn log_of_this_start(&self) -> String {
+        self.log().split_off(self.log_before)
     }
 
     /// Memory and processor time since its start.

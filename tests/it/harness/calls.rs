@@ -112,7 +112,7 @@ fn event_id(record: &Record) -> &str {
 }
 
 /// Most steps meet others of their call on the same topic.
-const TYPES: [&str; 5] = [
+pub(crate) const TYPES: [&str; 5] = [
     "pre-conversation",
     "post-conversation",
     "post-conversation",

@@ -17,6 +17,7 @@ use super::{java, kcat, ports, until};
 pub(crate) struct Broker {
     process: Option<Process>,
     listener: SocketAddr,
+    controller: SocketAddr,
     dir: TempDir,
 }
 
@@ -35,17 +36,67 @@ impl Broker {
 
     /// A broker with its address and an empty data directory, not started: for outages from the first second.
     pub(crate) fn prepare(overrides: &[(&str, &str)]) -> Self {
-        let dir = TempDir::with_prefix("kafka-").expect("a temporary directory");
+        Self::prepare_at(ports::free_address(), ports::free_address(), overrides)
+    }
+
+    /// A second broker of the cluster that `first` controls, with the node id 2, not started.
+    pub(crate) fn prepare_beside(first: &Self, overrides: &[(&str, &str)]) -> Self {
         let listener = ports::free_address();
+        let listeners = format!("PLAINTEXT://{listener}");
+        let own = [
+            ("process.roles", "broker"),
+            ("node.id", "2"),
+            ("listeners", &listeners),
+        ];
+        Self::prepare_at(listener, first.controller, &[&own, overrides].concat())
+    }
+
+    /// A broker that also listens at the second address for a user who may do only what an ACL says; whoever comes by the
+    /// first may do everything.
+    pub(crate) fn start_with_user(user: &str, password: &str) -> (Self, String) {
+        let (listener, controller) = (ports::free_address(), ports::free_address());
+        let users = ports::free_address();
+        let listeners = format!("PLAINTEXT://{listener},CONTROLLER://{controller},USERS://{users}");
+        let advertised = format!("PLAINTEXT://{listener},USERS://{users}");
+        let login = format!(
+            "org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";"
+        );
+        let overrides = [
+            ("listeners", listeners.as_str()),
+            ("advertised.listeners", &advertised),
+            (
+                "listener.security.protocol.map",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,USERS:SASL_PLAINTEXT",
+            ),
+            ("listener.name.users.sasl.enabled.mechanisms", "PLAIN"),
+            ("listener.name.users.plain.sasl.jaas.config", &login),
+            (
+                "authorizer.class.name",
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            ),
+            ("super.users", "User:ANONYMOUS"),
+        ];
+        let mut broker = Self::prepare_at(listener, controller, &overrides);
+        broker.resume();
+        (broker, users.to_string())
+    }
+
+    fn prepare_at(
+        listener: SocketAddr,
+        controller: SocketAddr,
+        overrides: &[(&str, &str)],
+    ) -> Self {
+        let dir = TempDir::with_prefix("kafka-").expect("a temporary directory");
         fs::write(
             dir.path().join("server.properties"),
-            properties(listener, dir.path(), overrides),
+            properties(listener, controller, dir.path(), overrides),
         )
         .expect("the directory is writable");
         format(dir.path());
         Self {
             process: None,
             listener,
+            controller,
             dir,
         }
     }
@@ -126,6 +177,19 @@ impl Broker {
         self.running().signal("CONT");
     }
 
+    /// How many bytes it has appended to the topics whose names begin so, replicated or not.
+    pub(crate) fn log_bytes(&self, prefix: &str) -> u64 {
+        let entries = |dir: &Path| fs::read_dir(dir).expect("a directory of the broker");
+        let logs = entries(&self.dir.path().join("data"))
+            .map(|entry| entry.expect("an entry"))
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .flat_map(|entry| entries(&entry.path()))
+            .map(|entry| entry.expect("an entry"))
+            .filter(|entry| entry.path().extension().is_some_and(|it| it == "log"));
+        logs.map(|log| log.metadata().expect("a file's size").len())
+            .sum()
+    }
+
     /// Memory and processor time of the broker.
     pub(crate) fn usage(&self) -> Usage {
         self.process.as_ref().expect("the broker runs").usage()
@@ -153,8 +217,12 @@ impl Broker {
 }
 
 /// `server.properties`: KRaft in one process, internal topics small and unreplicated, no waiting for group members.
-fn properties(listener: SocketAddr, dir: &Path, overrides: &[(&str, &str)]) -> String {
-    let controller = ports::free_address();
+fn properties(
+    listener: SocketAddr,
+    controller: SocketAddr,
+    dir: &Path,
+    overrides: &[(&str, &str)],
+) -> String {
     let own = [
         ("process.roles", "broker,controller"),
         ("node.id", "1"),

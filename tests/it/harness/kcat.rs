@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::record::{Record, sort};
 use super::until;
@@ -95,6 +96,21 @@ pub(crate) fn answers(broker: &str) -> Result<(), String> {
     } else {
         Ok(())
     }
+}
+
+/// The in-sync replicas of each partition of a topic, by their brokers' ids.
+///
+/// # Errors
+/// What kcat said, when the broker does not answer.
+pub(crate) fn in_sync(broker: &str, topic: &str) -> Result<Vec<Vec<i64>>, String> {
+    let output = run(&["-L", "-J", "-b", broker, "-t", topic, "-m", "5"])?;
+    let metadata: Value = serde_json::from_slice(&output).map_err(|error| error.to_string())?;
+    let ids = |partition: &Value| {
+        let isrs = partition["isrs"].as_array().into_iter().flatten();
+        isrs.filter_map(|isr| isr["id"].as_i64()).collect()
+    };
+    let partitions = metadata["topics"][0]["partitions"].as_array();
+    Ok(partitions.into_iter().flatten().map(ids).collect())
 }
 
 /// Reads a topic from its beginning to its present end in one of kcat's output forms.

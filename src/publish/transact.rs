@@ -1,0 +1,163 @@
+//! From pending rows to a committed transaction: what is sent together, what is sent alone, what is set aside.
+
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::batch::Made;
+use super::client::Failed;
+use super::poison;
+use super::producer::{Producer, Refused};
+use super::recover::Mark;
+use super::worker::{Ended, Worker};
+use crate::failpoint;
+use crate::journal::Row;
+use crate::route::Fault;
+use crate::time::Timestamp;
+
+impl Worker {
+    /// Sets rows aside whose bodies are no longer what was stored; the rest becomes records.
+    pub(super) fn make(&self, rows: Vec<Row>, partitions: u32) -> Result<Vec<Made>, Ended> {
+        let mut batch = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.intact {
+                batch.push(self.maker.make(row, partitions));
+            } else {
+                tracing::error!(
+                    seq = row.seq,
+                    id = row.id,
+                    "the disk has damaged a stored body; it stays in the journal"
+                );
+                self.journal.mark_dead(row.out_seq, "checksum-mismatch")?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Commits a batch with the mark behind the rows that it was made from.
+    pub(super) fn transact(
+        &self,
+        producer: &Producer,
+        batch: Vec<Made>,
+        mark: &Mark,
+    ) -> Result<(), Ended> {
+        let Some(last) = batch.last() else {
+            self.journal.settle(mark.next);
+            return Ok(());
+        };
+        // Rows that were set aside may lie between the last that is sent and the mark.
+        let mark = Mark {
+            next: mark.next,
+            last: Mark::behind(&last.row).last,
+        };
+        let records = batch
+            .iter()
+            .enumerate()
+            .flat_map(|(at, made)| made.records.iter().map(move |r| (at, r)));
+        match producer.commit(records, &mark) {
+            Ok(()) => self.committed(&batch, mark.next),
+            Err(Refused::Records(failed)) if poison::are_about_records(&failed) => {
+                for made in batch {
+                    if self.stop.is_set() {
+                        return Err(Ended::Stopped);
+                    }
+                    self.alone(producer, made)?;
+                }
+                self.journal.settle(mark.next);
+            }
+            Err(Refused::Records(failed)) => return Err(surroundings(&failed, &batch)),
+            Err(refused) => return Err(refused.into()),
+        }
+        Ok(())
+    }
+
+    /// Commits one row by itself, so that only what is refused alone counts as poison: first as it is, then with the
+    /// present as its timestamp, then as a dead letter. What even that topic refuses stays in the journal.
+    fn alone(&self, producer: &Producer, mut made: Made) -> Result<(), Ended> {
+        let mark = Mark::behind(&made.row);
+        let (mut restamped, mut buried) = (false, false);
+        loop {
+            let records = made.records.iter().map(|record| (0, record));
+            let code = match producer.commit(records, &mark) {
+                Ok(()) => {
+                    self.committed(std::slice::from_ref(&made), mark.next);
+                    return Ok(());
+                }
+                Err(Refused::Records(failed)) if poison::are_about_records(&failed) => {
+                    first_code(&failed)
+                }
+                Err(Refused::Records(failed)) => {
+                    return Err(surroundings(&failed, std::slice::from_ref(&made)));
+                }
+                Err(refused) => return Err(refused.into()),
+            };
+            if poison::is_timestamp(code) && !restamped {
+                restamped = true;
+                made.restamp(Timestamp::now());
+            } else if !buried {
+                buried = true;
+                self.bury(&mut made, code);
+            } else {
+                tracing::error!(
+                    seq = made.row.seq, id = made.row.id, %code,
+                    "even the dead-letter topic refuses this delivery; it stays in the journal"
+                );
+                self.journal
+                    .mark_dead(made.row.out_seq, poison::reason(code))?;
+                return Ok(());
+            }
+        }
+    }
+
+    fn bury(&self, made: &mut Made, code: RDKafkaErrorCode) {
+        let fault = Fault {
+            stage: "publish",
+            reason: poison::reason(code),
+            message: format!("Kafka refuses the event: {code}"),
+        };
+        tracing::warn!(
+            webhook = made.row.webhook,
+            seq = made.row.seq,
+            id = made.row.id,
+            reason = fault.reason,
+            "dead letter: {}",
+            fault.message
+        );
+        self.maker.bury(made, &fault);
+    }
+
+    fn committed(&self, batch: &[Made], next: u64) {
+        self.journal.settle(next);
+        failpoint::hit("publish.after-settle");
+        self.state.well();
+        for made in batch {
+            tracing::debug!(
+                id = made.row.id,
+                call_id = made.call_id,
+                out_seq = made.row.out_seq,
+                "published"
+            );
+        }
+    }
+}
+
+/// The refusal that is not about a record, and the topic that it is about.
+fn surroundings(failed: &[Failed], batch: &[Made]) -> Ended {
+    let other = failed
+        .iter()
+        .find(|failed| !poison::is_about_the_record(failed.code))
+        .or(failed.first());
+    let row = other.and_then(|failed| batch.get(failed.row));
+    // A row's records are one, or that one and its like on the topic for all.
+    let topics = row.map(|made| made.records.iter().map(|record| record.topic.as_str()));
+    Ended::Surroundings {
+        topic: topics.map_or_else(String::new, |topics| {
+            topics.collect::<Vec<_>>().join(" or ")
+        }),
+        code: other.map_or(RDKafkaErrorCode::Unknown, |failed| failed.code),
+    }
+}
+
+fn first_code(failed: &[Failed]) -> RDKafkaErrorCode {
+    failed
+        .first()
+        .map_or(RDKafkaErrorCode::Unknown, |failed| failed.code)
+}

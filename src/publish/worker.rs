@@ -1,0 +1,258 @@
+//! The publisher's thread: one producer's life after another.
+//!
+//! Whatever ends a session with Kafka, the next one begins with fencing, the mark and what is pending behind it.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::arrived::LookUpError;
+use super::batch::Maker;
+use super::client::properties;
+use super::poison;
+use super::producer::{Identity, Producer, Refused};
+use super::recover::{Mark, Marks};
+use super::topics::{Plan, Topics, TopicsError};
+use super::{State, Stop, Timing};
+use crate::config::Config;
+use crate::failpoint;
+use crate::journal::{AppendError, Journal, ReadError};
+use crate::route::DEAD_LETTER;
+
+/// What the publisher's thread has.
+pub(super) struct Worker {
+    pub(super) journal: Journal,
+    pub(super) kafka: BTreeMap<String, String>,
+    pub(super) plan: Plan,
+    pub(super) maker: Maker,
+    pub(super) mark_topic: String,
+    pub(super) timing: Timing,
+    pub(super) stop: Stop,
+    pub(super) state: State,
+}
+
+/// What ends a session with Kafka.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("the topics are not as they should be: {0}")]
+    Topics(#[from] TopicsError),
+    #[error("{error}; {}", error.rdkafka_error_code().map(poison::advice).unwrap_or("the batch is sent again"))]
+    Kafka { error: KafkaError },
+    #[error("Kafka refuses records for {topic} with {code}; {advice}", advice = poison::advice(*.code))]
+    Surroundings {
+        topic: String,
+        code: RDKafkaErrorCode,
+    },
+    #[error(transparent)]
+    Refused(Refused),
+    #[error("cannot look up what has arrived, since Kafka's mark does not tell it: {0}")]
+    LookUp(#[from] LookUpError),
+    #[error("cannot read the journal: {0}")]
+    Read(#[from] ReadError),
+    #[error("cannot write the journal: {0}")]
+    Append(#[from] AppendError),
+    #[error("stopped")]
+    Stopped,
+}
+
+impl From<KafkaError> for Ended {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka { error }
+    }
+}
+
+impl From<Refused> for Ended {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Producer(error) | Refused::Fallen(error) => Self::Kafka { error },
+            Refused::Stopped => Self::Stopped,
+            Refused::Records(_) | Refused::Obstacle(_) | Refused::TimedOut(_) => {
+                Self::Refused(refused)
+            }
+        }
+    }
+}
+
+/// What a session is at.
+struct Session {
+    producer: Producer,
+    partitions: u32,
+    mark: Mark,
+    marked_at: Instant,
+    looked_at: Instant,
+}
+
+impl Worker {
+    pub(super) fn new(
+        config: &Config,
+        journal: Journal,
+        timing: Timing,
+        (stop, state): (Stop, State),
+    ) -> Self {
+        Self {
+            plan: Plan::of(config),
+            maker: Maker::new(config, journal.uuid()),
+            kafka: config.kafka.clone(),
+            mark_topic: format!("{}{DEAD_LETTER}", config.topics.prefix),
+            timing,
+            journal,
+            stop,
+            state,
+        }
+    }
+
+    pub(super) fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let ended = self.session(&mut pause);
+            if let Ended::Stopped = ended {
+                return;
+            }
+            self.state.hinder(&without_times(&ended.to_string()));
+            if self.stop.wait(pause) {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One producer's life.
+    fn session(&self, pause: &mut Duration) -> Ended {
+        let lived = self.begin().and_then(|session| self.live(session, pause));
+        match lived {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    /// Fences the predecessor, settles what it committed, and commits the mark anew: it ages while nothing is published,
+    /// and what would keep the bridge from publishing is met before the first event waits for it.
+    fn begin(&self) -> Result<Session, Ended> {
+        let never_published = self.journal.partitions().is_none();
+        let partitions = self.look_at_topics()?;
+        let group = format!("atoms-bridge-{}", self.journal.uuid());
+        let marks = Marks::connect(&self.kafka, &group, &self.mark_topic)?;
+        let identity = Identity {
+            id: group,
+            mark_topic: self.mark_topic.clone(),
+            group: marks.group()?,
+        };
+        let producer = Producer::start(
+            self.properties(),
+            identity,
+            (self.stop.clone(), self.state.clone()),
+        )?;
+        let mark = self.resume(&marks, never_published)?;
+        producer.commit(std::iter::empty(), &mark)?;
+        Ok(Session {
+            producer,
+            partitions,
+            mark,
+            marked_at: Instant::now(),
+            looked_at: Instant::now(),
+        })
+    }
+
+    fn live(&self, mut session: Session, pause: &mut Duration) -> Result<Infallible, Ended> {
+        let mut reader = self.journal.reader()?;
+        let mut first = true;
+        loop {
+            if self.stop.is_set() {
+                return Err(Ended::Stopped);
+            }
+            let rows = reader.pending(session.mark.next, MOST_ROWS, MOST_BYTES)?;
+            let Some(row) = rows.last() else {
+                self.idle(&mut session)?;
+                continue;
+            };
+            failpoint::hit("publish.rows-read");
+            let mark = Mark::behind(row);
+            let batch = self.make(rows, session.partitions)?;
+            if std::mem::take(&mut first) {
+                session.producer.look_ahead(&batch)?;
+            }
+            self.transact(&session.producer, batch, &mark)?;
+            session.mark = mark;
+            session.marked_at = Instant::now();
+            *pause = FIRST_PAUSE;
+            self.keep_an_eye(&mut session)?;
+        }
+    }
+
+    /// Nothing is pending: waits for something, and keeps the mark young.
+    fn idle(&self, session: &mut Session) -> Result<(), Ended> {
+        self.state.well();
+        self.journal.wait_above(session.mark.next, IDLE);
+        if session.marked_at.elapsed() >= self.timing.refresh_mark {
+            session.producer.commit(std::iter::empty(), &session.mark)?;
+            session.marked_at = Instant::now();
+        }
+        self.keep_an_eye(session)
+    }
+
+    /// Looks at the topics now and then: somebody may have deleted one, or given it more partitions.
+    fn keep_an_eye(&self, session: &mut Session) -> Result<(), Ended> {
+        if session.looked_at.elapsed() >= self.timing.look_at_topics {
+            self.look_at_topics()?;
+            session.looked_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Creates what is missing, and freezes the partition count with the first topics that this journal sees.
+    fn look_at_topics(&self) -> Result<u32, Ended> {
+        let frozen = self.journal.partitions();
+        let topics = Topics::connect(&self.kafka)?.until(self.stop.clone());
+        let ensured = topics.ensure(&self.plan, frozen)?;
+        if frozen.is_none() {
+            self.journal.freeze_partitions(ensured.partitions)?;
+        }
+        self.state.find(ensured.finding);
+        Ok(ensured.partitions)
+    }
+
+    fn properties(&self) -> rdkafka::ClientConfig {
+        let mut config = properties(&self.kafka);
+        if config.get("linger.ms").is_none() {
+            config.set("linger.ms", "0");
+        }
+        config.set("message.max.bytes", self.plan.max_message_bytes.to_string());
+        config
+    }
+}
+
+/// librdkafka's `(after 7 ms)` would make the same trouble look like another one at each attempt.
+fn without_times(text: &str) -> String {
+    match text.split_once(" (after ") {
+        Some((before, after)) => {
+            let behind = after.split_once(')').map_or("", |(_, behind)| behind);
+            format!("{before}{behind}")
+        }
+        None => text.to_owned(),
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long an idle publisher sleeps before it looks whether it is to stop.
+const IDLE: Duration = Duration::from_millis(200);
+/// A transaction costs about the same whatever it holds; much more than this only delays its first event.
+const MOST_ROWS: usize = 500;
+/// So much of bodies is in memory at a time, or one body.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_same_trouble_reads_the_same_at_each_attempt() {
+        let text = "Failed to add offsets: refused (after 1ms); give a right";
+        assert_eq!(
+            super::without_times(text),
+            "Failed to add offsets: refused; give a right"
+        );
+        assert_eq!(super::without_times("plain"), "plain");
+    }
+}

@@ -1,0 +1,74 @@
+//! Order and exactly once while things come and go: a backlog drains as new events come and the broker dies, freezes and
+//! leaves; the bridge itself freezes for longer than its transaction lives.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::bridge::Bridge;
+use crate::harness::calls;
+use crate::harness::kafka::Broker;
+use crate::harness::load::Load;
+
+#[test]
+fn order_holds_while_a_backlog_drains_new_events_come_and_the_broker_comes_and_goes() {
+    let mut broker = Broker::start();
+    let bridge = Bridge::new(&broker.address())
+        .with("TOPICS__PARTITIONS", "4")
+        .start();
+    bridge.await_publishing();
+    broker.kill9();
+    let load = Load::start(bridge.webhooks_address());
+    load.await_more(3000);
+    for _ in 0..2 {
+        broker.resume();
+        load.await_more(300);
+        broker.kill9();
+        load.await_more(300);
+    }
+    broker.resume();
+    for _ in 0..3 {
+        broker.stop_signal();
+        load.await_more(300);
+        broker.cont_signal();
+        load.await_more(300);
+    }
+    broker.term();
+    load.await_more(300);
+    broker.resume();
+    load.await_more(300);
+    let ids = load.finish();
+    bridge.await_published();
+    calls::judge(&broker.address(), "atoms.", &ids);
+}
+
+#[test]
+fn a_bridge_frozen_until_its_transaction_has_expired_goes_on_from_the_mark() {
+    let broker = Broker::start_with(&[(
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        "100",
+    )]);
+    let mut bridge = Bridge::new(&broker.address())
+        .with("TOPICS__PARTITIONS", "4")
+        .with("KAFKA__TRANSACTION_TIMEOUT_MS", "1000")
+        .start();
+    bridge.await_publishing();
+    let load = Load::start(bridge.webhooks_address());
+    for round in 0..8 {
+        load.await_more(50 + 13 * round);
+        bridge.running().signal("STOP");
+        // The fault itself: longer than the transaction may last.
+        thread::sleep(Duration::from_millis(1500));
+        bridge.running().signal("CONT");
+    }
+    load.await_more(100);
+    let ids = load.finish();
+    bridge.await_published();
+    calls::judge(&broker.address(), "atoms.", &ids);
+    let log = bridge.log();
+    let fatal = log
+        .lines()
+        .filter(|line| line.contains("not publishing"))
+        .count();
+    println!("{fatal} of 8 freezes ended a producer");
+    assert!(fatal > 0, "no freeze met an open transaction");
+}
