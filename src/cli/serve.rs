@@ -1,5 +1,6 @@
 //! `serve`: the bridge.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Common, Ended};
@@ -25,6 +26,7 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    raise_open_files();
     let terminated = terminated()?;
     let names: Vec<&str> = config.webhooks.keys().map(|name| name.as_str()).collect();
     let webhooks = names.join(", ");
@@ -35,6 +37,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     bridge.run(terminated).await;
     Ok(())
+}
+
+/// Each connection is an open file, and what a process may have by default is often 1024. As many as it is allowed.
+fn raise_open_files() {
+    let allowed = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: allowed.maximum,
+        ..allowed
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files; connections beyond it wait");
+    }
 }
 
 /// Resolves at SIGTERM or Ctrl-C; from now on neither ends the process by itself.

@@ -18,6 +18,8 @@ pub(super) struct Sweeper {
     keep_ids_ms: i64,
     stage: Stage,
     next_at: Instant,
+    /// Since bodies were last looked through from the start.
+    published: bool,
 }
 
 /// What the next chunk is about: everything above this sequence.
@@ -53,6 +55,7 @@ impl Sweeper {
             keep_ids_ms: ms(options.keep_ids.max(options.retention)),
             stage: Stage::Bodies { above: 0 },
             next_at: Instant::now(),
+            published: false,
         }
     }
 
@@ -62,7 +65,13 @@ impl Sweeper {
 
     /// Something was published: if room is needed, there may be some now.
     pub(super) fn hurry(&mut self) {
+        self.published = true;
         self.next_at = self.next_at.min(Instant::now() + BETWEEN_CHUNKS);
+    }
+
+    /// Room is needed before the next delivery.
+    pub(super) fn at_once(&mut self) {
+        self.next_at = Instant::now();
     }
 
     /// Deletes one chunk if one is due; about how many bytes that wrote.
@@ -74,6 +83,11 @@ impl Sweeper {
     ) -> Option<u64> {
         if Instant::now() < self.next_at {
             return None;
+        }
+        if pressure > Pressure::None && matches!(self.stage, Stage::Ids { .. }) && self.published {
+            // No id goes while a body could.
+            self.published = false;
+            self.stage = Stage::Bodies { above: 0 };
         }
         match self.chunk(conn, settled_out_seq.cast_signed(), pressure) {
             Ok(chunk) => {

@@ -117,7 +117,7 @@ impl Writer {
 
     fn write(&mut self, mut batch: Batch) {
         if !batch.appends.is_empty()
-            && let Err(full) = self.room()
+            && let Err(full) = self.make_room()
         {
             self.refuse(Some(full.clone()));
             for waiting in batch.appends.drain(..) {
@@ -152,6 +152,19 @@ impl Writer {
         self.webhooks.clear();
         self.conn = None;
         self.space.forget();
+    }
+
+    /// Nobody is refused while something published could go.
+    fn make_room(&mut self) -> Result<(), AppendError> {
+        for _ in 0..CHUNKS_BEFORE_REFUSAL {
+            match self.room() {
+                Err(AppendError::Full { .. }) => {}
+                other => return other,
+            }
+            self.sweeper.at_once();
+            self.between_batches();
+        }
+        self.room()
     }
 
     /// Whether the journal is where it was opened, and may grow.
@@ -469,5 +482,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How often one that has nothing to write looks whether it would have to.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
 const BATCH_ROWS: usize = 512;
+/// Enough to pass the end of the bodies and to come to the first ids.
+const CHUNKS_BEFORE_REFUSAL: usize = 4;
 /// What a commit writes beside its rows.
 const COMMIT_OVERHEAD_BYTES: u64 = 16 << 10;

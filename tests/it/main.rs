@@ -46,6 +46,7 @@ mod recovery;
 mod replay;
 mod road;
 mod secrets;
+mod senders;
 mod starting;
 mod stopping;
 mod surroundings;

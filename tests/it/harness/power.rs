@@ -16,8 +16,11 @@ pub(crate) struct PowerDisk {
     files: BTreeMap<PathBuf, File>,
     /// Names whose directory was synced since they were made.
     named: BTreeSet<PathBuf>,
-    syncing: HashMap<u32, Vec<(Range<usize>, Vec<u8>)>>,
+    syncing: HashMap<u32, Copies>,
 }
+
+/// What a sync under way is to write, and where.
+type Copies = Vec<(Range<usize>, Vec<u8>)>;
 
 #[derive(Debug, Default, Clone)]
 struct File {
@@ -82,7 +85,7 @@ impl PowerDisk {
         self.files.entry(path.to_owned()).or_default()
     }
 
-    fn synced(&mut self, path: &Path, copies: Vec<(Range<usize>, Vec<u8>)>) {
+    fn synced(&mut self, path: &Path, copies: Copies) {
         let below: Vec<_> = self
             .files
             .keys()

@@ -26,14 +26,15 @@ impl Strace {
         if let Some(path) = on {
             command.arg("-P").arg(path);
         }
-        let mut child = command.stderr(Stdio::piped()).spawn().expect(HOW_TO_GET);
+        let child = command.stderr(Stdio::piped()).spawn().expect(HOW_TO_GET);
+        let mut strace = Self { child };
         // It says so once every thread is held.
-        let stderr = child.stderr.take().expect("stderr is piped");
+        let stderr = strace.child.stderr.take().expect("stderr is piped");
         let mut said = String::new();
         for line in BufReader::new(stderr).lines() {
             let line = line.expect("strace writes text");
             if line.contains(" attached") {
-                return Self { child };
+                return strace;
             }
             said.push_str(&line);
         }
