@@ -20,7 +20,8 @@ fn a_producer_that_is_fenced_within_a_transaction_gives_way_to_one_that_goes_on_
     let first = Sent::event("CALL-first", 0, "post-conversation", 0);
     let first = first.post(bridge.webhooks_address());
     bridge.await_published();
-    let records = kcat::read(&broker.address(), &format!("{PREFIX}post-conversation"));
+    let topic = format!("{PREFIX}post-conversation");
+    let records = kcat::await_count(&broker.address(), &topic, 1, LIMIT);
     let journal = records[0].header("bridge.journal").expect("its journal");
     let id = format!("atoms-bridge-{journal}");
     let sender = Sender::start(bridge.webhooks_address(), 0);

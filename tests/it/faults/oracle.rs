@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use super::sender::{Lands, Sent};
 use crate::harness::kcat;
@@ -23,7 +24,20 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Reads every topic with that prefix and judges it by what was sent, each call's deliveries in their order.
+    ///
+    /// Kafka answers a commit before readers see all of it, so what is missing is looked for again, for a while.
     pub(super) fn of(broker: &str, prefix: &str, sent: &[Sent]) -> Self {
+        let deadline = Instant::now() + SEEN_WITHIN;
+        loop {
+            let verdict = Self::now(broker, prefix, sent);
+            let complete = verdict.lost.is_empty() && verdict.damaged.is_empty();
+            if complete || Instant::now() > deadline {
+                return verdict;
+            }
+        }
+    }
+
+    fn now(broker: &str, prefix: &str, sent: &[Sent]) -> Self {
         let read = |topic: &str| kcat::read(broker, &format!("{prefix}{topic}"));
         let events: Vec<Record> = TOPICS.iter().flat_map(|topic| read(topic)).collect();
         let (all, dead) = (read(ALL), read(DEAD));
@@ -161,4 +175,6 @@ const TOPICS: [&str; 4] = [
 /// The topic of all events, as the tests configure it.
 pub(super) const ALL: &str = "events";
 const DEAD: &str = "dead-letter";
+/// Much longer than Kafka takes to mark a transaction as committed on each partition.
+const SEEN_WITHIN: Duration = Duration::from_secs(15);
 const SHOWN: usize = 10;

@@ -33,17 +33,7 @@ fn records_that_a_frozen_follower_has_not_are_there_once_after_a_restart() {
     for trial in 0..TRIALS {
         let sender = Sender::start(webhooks, trial);
         sender.await_more(60);
-        follower.stop_signal();
-        sender.await_more(60);
-        let alone_bytes = until("records on the leader alone", LIMIT, || {
-            match leader
-                .log_bytes(PREFIX)
-                .checked_sub(follower.log_bytes(PREFIX))
-            {
-                None | Some(0) => Err("none".to_owned()),
-                Some(bytes) => Ok(bytes),
-            }
-        });
+        let alone_bytes = freeze_behind(&leader, &mut follower, &sender);
         bridge.kill9();
         bridge.resume();
         sender.await_more(30);
@@ -56,6 +46,26 @@ fn records_that_a_frozen_follower_has_not_are_there_once_after_a_restart() {
         println!("{alone_bytes} bytes on the leader alone when the bridge was killed: {verdict}");
         verdict.assert_clean();
     }
+}
+
+/// Freezes the follower so that the leader has records which it has not; returns how many bytes of them.
+fn freeze_behind(leader: &Broker, follower: &mut Broker, sender: &Sender) -> u64 {
+    until("records on the leader alone", LIMIT, || {
+        follower.stop_signal();
+        sender.await_more(60);
+        match leader
+            .log_bytes(PREFIX)
+            .checked_sub(follower.log_bytes(PREFIX))
+        {
+            Some(bytes) if bytes > 0 => Ok(bytes),
+            Some(_) | None => {
+                // It had all of a commit and could not say so any more: nothing further is appended until it can.
+                follower.cont_signal();
+                sender.await_more(20);
+                Err("it has them all".to_owned())
+            }
+        }
+    })
 }
 
 /// Gives each partition of the bridge's topics its second replica, and waits until that is in sync.
