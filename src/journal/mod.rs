@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! append   what a caller computes, and the rows made of it     queue       callers → writer, progress → callers
+//! change   what a commit changes beside its appends
 //! writer   the thread: take, commit, answer                    checkpoint  WAL → file, beside the writer
 //! space    max_bytes and the floor of free disk space          retention   what goes, in chunks
 //! place    directory, file, lock                               schema      tables, format, connections
@@ -18,6 +19,7 @@
 //! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
 
 mod append;
+mod change;
 mod checkpoint;
 mod error;
 mod headers;

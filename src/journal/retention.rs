@@ -20,6 +20,8 @@ pub(super) struct Sweeper {
     next_at: Instant,
     /// Since bodies were last looked through from the start.
     published: bool,
+    /// The last row when the stage began. A stage ends there: it must not run after the rows that keep coming.
+    end: i64,
 }
 
 /// What the next chunk is about: everything above this sequence.
@@ -56,6 +58,7 @@ impl Sweeper {
             stage: Stage::Bodies { above: 0 },
             next_at: Instant::now(),
             published: false,
+            end: 0,
         }
     }
 
@@ -115,12 +118,16 @@ impl Sweeper {
     }
 
     fn chunk(
-        &self,
+        &mut self,
         conn: &mut Connection,
         settled: i64,
         pressure: Pressure,
     ) -> rusqlite::Result<Chunk> {
         let now_ms = Timestamp::now().unix_ms();
+        if let Stage::Bodies { above: 0 } | Stage::Ids { above: 0 } = self.stage {
+            let last = "SELECT coalesce(max(seq), 0) FROM delivery";
+            self.end = conn.prepare_cached(last)?.query_row([], |r| r.get(0))?;
+        }
         // A read finds out whether there is anything to do: most chunks need no transaction that writes.
         let (rows, older_than_ms) = match self.stage {
             Stage::Bodies { above } => {
@@ -151,6 +158,7 @@ impl Sweeper {
         let old = |row: &&Candidate| row.received_ms < older_than_ms;
         let any_old = rows.iter().any(|row| old(&row));
         let last = rows.last().filter(|_| any_old).map(|row| row.seq);
+        let last = last.filter(|seq| *seq < self.end);
         let bodies = matches!(self.stage, Stage::Bodies { .. });
         let chosen: Vec<_> = rows
             .iter()

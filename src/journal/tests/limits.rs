@@ -194,6 +194,7 @@ fn retention_goes_in_chunks_between_which_deliveries_are_taken() {
     while left > 0 {
         append(&journal, "default", &format!(r#"{{"id":"new-{taken}"}}"#)).unwrap();
         taken += 1;
+        assert!(taken < 5 * count, "what is old stays while deliveries come");
         let rows = viewer.status().unwrap().rows - taken;
         most = most.max(left - rows);
         left = rows;

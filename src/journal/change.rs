@@ -1,0 +1,97 @@
+//! The changes that a commit makes beside its appends: what is settled, dead, replayed or numbered anew.
+//!
+//! They run within the writer's transaction and are only true once that commits.
+
+use rusqlite::Transaction;
+
+use super::append::Numbers;
+use super::queue::Change;
+use super::replay::{self, Replayed};
+use crate::failpoint;
+
+/// What a transaction must write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    ForAll,
+    /// Not what only tidies: where a page is damaged, new deliveries and the mark are what counts. What stays in the
+    /// queue below the mark is never read again.
+    ForDeliveries,
+}
+
+/// Makes one change.
+pub(super) fn apply(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    change: &Change,
+    care: Care,
+) -> rusqlite::Result<Replayed> {
+    match change {
+        Change::FreezePartitions(count) => numbers.partitions = Some(*count),
+        Change::RaiseOutSeq(at_least) => raise_out_seq(tx, numbers, *at_least)?,
+        Change::MarkDead { out_seq, reason } => {
+            let out_seq = out_seq.cast_signed();
+            let mark = "UPDATE delivery SET dead = ?2
+                        WHERE seq = (SELECT seq FROM queue WHERE out_seq = ?1)";
+            if care == Care::ForAll {
+                tx.execute(mark, (out_seq, reason))?;
+                tx.execute("DELETE FROM queue WHERE out_seq = ?1", [out_seq])?;
+            }
+        }
+        Change::Replay { seqs, record_ms } => {
+            return replay::replay(tx, numbers, seqs, *record_ms);
+        }
+        Change::Flush => {}
+    }
+    Ok(Replayed::default())
+}
+
+/// If any pending row is below `at_least`, all get new numbers above it and above all numbers given so far, in order.
+fn raise_out_seq(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    at_least: u64,
+) -> rusqlite::Result<()> {
+    // What a damaged page kept in the queue is settled all the same.
+    let left = "DELETE FROM queue WHERE out_seq < ?1";
+    tx.execute(left, [numbers.settled_out_seq.cast_signed()])?;
+    let lowest: Option<i64> = tx.query_row("SELECT min(out_seq) FROM queue", [], |r| r.get(0))?;
+    if lowest.is_none_or(|lowest| lowest.cast_unsigned() >= at_least) {
+        numbers.next_out_seq = numbers.next_out_seq.max(at_least);
+        return Ok(());
+    }
+    let mut pending = tx.prepare("SELECT seq FROM queue ORDER BY out_seq")?;
+    let seqs = pending.query_map([], |row| row.get::<_, i64>(0))?;
+    let seqs = seqs.collect::<rusqlite::Result<Vec<_>>>()?;
+    let first = at_least.max(numbers.next_out_seq);
+    tx.execute("DELETE FROM queue", [])?;
+    let mut queue = tx.prepare("INSERT INTO queue VALUES (?1, ?2)")?;
+    let mut delivery = tx.prepare("UPDATE delivery SET out_seq = ?1 WHERE seq = ?2")?;
+    numbers.next_out_seq = first;
+    for seq in seqs {
+        let out_seq = numbers.next_out_seq.cast_signed();
+        queue.execute((out_seq, seq))?;
+        delivery.execute((out_seq, seq))?;
+        numbers.next_out_seq += 1;
+    }
+    numbers.settled_out_seq = first;
+    Ok(())
+}
+
+/// Everything below is published.
+pub(super) fn settle(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    below: u64,
+    care: Care,
+) -> rusqlite::Result<()> {
+    if below > numbers.settled_out_seq {
+        let range = [numbers.settled_out_seq, below].map(u64::cast_signed);
+        let delete = "DELETE FROM queue WHERE out_seq >= ?1 AND out_seq < ?2";
+        if care == Care::ForAll {
+            tx.prepare_cached(delete)?.execute(range)?;
+        }
+        numbers.settled_out_seq = below;
+        failpoint::hit("journal.settling");
+    }
+    Ok(())
+}
