@@ -108,10 +108,11 @@ pub(super) fn status(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
 /// The type of a metric, in lower case.
 pub(super) fn metric_type(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     let sent = text(value)?.value;
-    whole(if sent.chars().any(char::is_uppercase) {
-        Cow::Owned(sent.to_lowercase())
-    } else {
+    let lower = sent.to_lowercase();
+    whole(if lower == sent {
         sent
+    } else {
+        Cow::Owned(lower)
     })
 }
 
