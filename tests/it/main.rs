@@ -41,7 +41,6 @@ mod quarantine;
 mod readme;
 mod recover_mark;
 mod recover_order;
-
 mod recovery;
 mod replay;
 mod road;
@@ -50,5 +49,4 @@ mod senders;
 mod starting;
 mod stopping;
 mod surroundings;
-
 mod tree;
