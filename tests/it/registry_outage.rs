@@ -19,6 +19,8 @@ fn a_registry_killed_under_load_costs_no_event_and_no_id_also_over_a_restart() {
     let mut bridge = configured(&registry, &broker, &prefix, "header");
     register(&bridge);
     bridge.resume();
+    // The first records are made while the registry answers.
+    bridge.await_publishing();
     let load = Load::start(bridge.webhooks_address());
     load.await_more(200);
     registry.kill9();
