@@ -75,8 +75,8 @@ pub async fn register(
         is_refused: false,
     };
     if found.is_none() && !versions.is_empty() {
-        let forward = matches!(step, Step::Set(level) if level.is_forward());
-        let reasons = conflicts(client, subject, &versions, forward).await?;
+        let own = OwnJudgement::of(registration.level.as_deref(), &step);
+        let reasons = conflicts(client, subject, &versions, own).await?;
         if !reasons.is_empty() {
             registration.tell_conflict(reasons);
             return Ok(registration);
@@ -167,19 +167,47 @@ async fn apply(
     Ok(())
 }
 
+/// When our own comparison decides whether a schema may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnJudgement {
+    /// Always: the registry judges by the level of now, and not by the one that the subject is to have.
+    Decides,
+    /// If the registry does not judge before it is asked to register.
+    StandsIn,
+    /// Never: it is not forward compatibility that is asked for.
+    IsSilent,
+}
+
+impl OwnJudgement {
+    fn of(level: Option<&str>, step: &Step) -> Self {
+        let is_forward = |name: &str| name.parse().is_ok_and(Level::is_forward);
+        match step {
+            Step::Set(level) if level.is_forward() => Self::Decides,
+            Step::Set(_) | Step::Keep | Step::KeepAndTell(_) | Step::Refuse(_) => {
+                match level.is_some_and(is_forward) {
+                    true => Self::StandsIn,
+                    false => Self::IsSilent,
+                }
+            }
+        }
+    }
+}
+
 /// Why the schema may not follow what is there; nothing when it may.
 async fn conflicts(
     client: &Client,
     subject: &Subject,
     versions: &[u32],
-    forward: bool,
+    own: OwnJudgement,
 ) -> Result<Vec<String>, RegistryError> {
     match client.judge(&subject.name, &subject.schema).await? {
-        // The registry judged by the level of now, and not by the one that it is to have.
-        Verdict::Compatible if !forward => Ok(Vec::new()),
-        Verdict::Compatible => compared(client, subject, versions).await,
+        Verdict::Compatible if own == OwnJudgement::Decides => {
+            compared(client, subject, versions).await
+        }
+        Verdict::Compatible => Ok(Vec::new()),
         // It judges when it is asked to register.
-        Verdict::NotJudged => Ok(Vec::new()),
+        Verdict::NotJudged if own == OwnJudgement::IsSilent => Ok(Vec::new()),
+        Verdict::NotJudged => compared(client, subject, versions).await,
         Verdict::Incompatible(mut reasons) => {
             reasons.truncate(MOST_REASONS);
             reasons.extend(compared(client, subject, versions).await?);

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::bridge::Bridge;
 use crate::harness::gate::Gate;
 use crate::harness::registry::{API, Registry, shared_registry};
@@ -70,6 +72,34 @@ fn a_registry_behind_tls_is_trusted_by_its_authority_alone() {
         told.contains("cannot read certificates from /no/such.pem, the registry.ca"),
         "{told}"
     );
+}
+
+#[test]
+fn a_registry_that_does_not_judge_beforehand_is_stood_in_for_by_our_own_rules() {
+    let registry = shared_registry();
+    let gate = Gate::start(registry.address(), "Bearer s3cret-of-mine");
+    gate.hide("/apis/ccompat/v7/compatibility");
+    let prefix = unique("stands-in.");
+    let subject = format!("{prefix}unrecognized-value");
+    let other = r#"{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"stage":{"type":"string"}}}"#;
+    registry.register(&subject, other);
+    let level = json!({ "compatibility": "FORWARD_TRANSITIVE" });
+    registry.request("PUT", &format!("/config/{subject}"), &level);
+    let bridge = asking(
+        &format!("{}{API}", gate.url()),
+        &[("REGISTRY__TOKEN", "literal:s3cret-of-mine")],
+    )
+    .with("TOPICS__PREFIX", &prefix);
+    for arguments in [&["schemas", "register", "--dry-run"][..], &REGISTER] {
+        let output = bridge.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            told.contains("version 1: stage: was string and is integer"),
+            "{told}"
+        );
+    }
+    assert_eq!(registry.versions(&subject), [1]);
 }
 
 #[test]

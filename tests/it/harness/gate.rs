@@ -4,8 +4,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::http::{Answer, Client};
@@ -24,6 +24,8 @@ struct Shared {
     wanted: String,
     /// So many requests more are answered 503.
     unwell: AtomicUsize,
+    /// Paths that begin so are not there.
+    hidden: OnceLock<&'static str>,
     passed: AtomicUsize,
 }
 
@@ -37,6 +39,7 @@ impl Gate {
                 behind,
                 wanted: wanted.to_owned(),
                 unwell: AtomicUsize::new(0),
+                hidden: OnceLock::new(),
                 passed: AtomicUsize::new(0),
             }),
         };
@@ -53,6 +56,11 @@ impl Gate {
     /// The next requests are answered 503, as by a registry that restarts.
     pub(crate) fn be_unwell(&self, requests: usize) {
         self.shared.unwell.store(requests, Ordering::SeqCst);
+    }
+
+    /// Paths that begin so are not there from now on, as with a registry that does not have all of the API.
+    pub(crate) fn hide(&self, path: &'static str) {
+        self.shared.hidden.set(path).expect("one path is hidden");
     }
 
     /// How many requests were let through.
@@ -90,17 +98,20 @@ impl Shared {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
             });
+        let path = head.split(' ').nth(1).unwrap_or_default();
         let answer = if unwell.is_ok() {
             plain(503)
+        } else if self
+            .hidden
+            .get()
+            .is_some_and(|hidden| path.starts_with(hidden))
+        {
+            plain(404)
         } else if header("authorization").as_deref() != Some(self.wanted.as_str()) {
             plain(401)
         } else {
             self.passed.fetch_add(1, Ordering::SeqCst);
-            let mut line = head.split(' ');
-            let (method, path) = (
-                line.next().unwrap_or_default(),
-                line.next().unwrap_or_default(),
-            );
+            let method = head.split(' ').next().unwrap_or_default();
             let kind = header("content-type");
             let kind: Vec<(&str, &str)> = kind
                 .iter()
