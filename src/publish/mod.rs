@@ -11,10 +11,12 @@
 //! transact  rows → one transaction, or one by one      poison    what a refusal means, and what to do
 //! recover   the mark, and where to go on               arrived   what is on the topics, by its headers
 //! topics    what they should be; creates them          obstacle  what stands in a batch's way
+//! calls     what waits for Kafka, and may be left behind
 //! ```
 
 mod arrived;
 mod batch;
+mod calls;
 pub mod client;
 pub mod embedded;
 pub mod follow;
@@ -129,6 +131,9 @@ pub struct Timing {
     pub refresh_mark: Duration,
     /// How often the topics are looked at. Default 20 s.
     pub look_at_topics: Duration,
+    /// How long a call into librdkafka may go on before its producer is given up. Default 15 s: a coordinator that is
+    /// restarted is back by then.
+    pub leave_call: Duration,
 }
 
 impl Default for Timing {
@@ -136,6 +141,7 @@ impl Default for Timing {
         Self {
             refresh_mark: Duration::from_secs(24 * 3600),
             look_at_topics: Duration::from_secs(20),
+            leave_call: Duration::from_secs(15),
         }
     }
 }

@@ -69,9 +69,11 @@ impl From<Refused> for Ended {
         match refused {
             Refused::Producer(error) | Refused::Fallen(error) => Self::Kafka { error },
             Refused::Stopped => Self::Stopped,
-            Refused::Records(_) | Refused::Obstacle(_) | Refused::TimedOut(_) => {
-                Self::Refused(refused)
-            }
+            Refused::Records(_)
+            | Refused::Obstacle(_)
+            | Refused::TimedOut(_)
+            | Refused::Silent(_)
+            | Refused::Thread(_) => Self::Refused(refused),
         }
     }
 }
@@ -139,6 +141,7 @@ impl Worker {
             id: group,
             mark_topic: self.mark_topic.clone(),
             group: marks.group()?,
+            leave_call_after: self.timing.leave_call,
         };
         let producer = Producer::start(
             self.properties(),
