@@ -43,6 +43,7 @@ pub mod dialect;
 pub mod event;
 pub mod failpoint;
 pub mod journal;
+pub mod metrics;
 pub mod publish;
 pub mod receive;
 pub mod route;

@@ -41,6 +41,7 @@ use self::topics::{Topics, TopicsError};
 use self::worker::Worker;
 use crate::config::Config;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 
 /// The publisher's thread.
 pub struct Publisher {
@@ -55,8 +56,8 @@ impl Publisher {
     /// # Errors
     ///
     /// When librdkafka refuses a property, or no thread can be had.
-    pub fn start(config: &Config, journal: Journal) -> Result<Self, StartError> {
-        Self::start_with(config, journal, Timing::default())
+    pub fn start(config: &Config, journal: Journal, metrics: Metrics) -> Result<Self, StartError> {
+        Self::start_with(config, journal, metrics, Timing::default())
     }
 
     /// [`Publisher::start`] with other times than everybody has.
@@ -67,11 +68,18 @@ impl Publisher {
     pub fn start_with(
         config: &Config,
         journal: Journal,
+        metrics: Metrics,
         timing: Timing,
     ) -> Result<Self, StartError> {
         Topics::connect(&config.kafka)?;
         let (stop, state) = (Stop::default(), State::default());
-        let worker = Worker::new(config, journal, timing, (stop.clone(), state.clone()));
+        let worker = Worker::new(
+            config,
+            journal,
+            metrics,
+            timing,
+            (stop.clone(), state.clone()),
+        );
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || worker.run())?;

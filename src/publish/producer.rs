@@ -20,6 +20,7 @@ use super::obstacle::{self, Obstacle};
 use super::recover::Mark;
 use super::{State, Stop, poison};
 use crate::failpoint;
+use crate::metrics::KafkaMetrics;
 use crate::route::Record;
 
 /// A producer that has fenced whoever had its `transactional.id` before.
@@ -79,6 +80,8 @@ pub(super) struct Identity {
     pub(super) group: ConsumerGroupMetadata,
     /// A call that goes on for longer is left behind, and the producer with it.
     pub(super) leave_call_after: Duration,
+    /// Gets what librdkafka tells of the producer.
+    pub(super) metrics: KafkaMetrics,
 }
 
 impl Producer {
@@ -89,7 +92,8 @@ impl Producer {
         (stop, state): (Stop, State),
     ) -> Result<Self, Refused> {
         config.set("transactional.id", &identity.id);
-        let reports = Reports::default();
+        identity.metrics.producer_started();
+        let reports = Reports::new(identity.metrics);
         let inner: Arc<ThreadedProducer<Reports>> =
             Arc::new(config.create_with_context(reports.clone())?);
         let calls = Calls::start(Arc::clone(&inner), identity.group).map_err(Refused::Thread)?;

@@ -51,7 +51,8 @@ impl Road {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(&dir.path().join("journal.db")).unwrap();
         prepare(&cluster, &format!("atoms-bridge-{}", journal.uuid()));
-        let publisher = Publisher::start_with(&config, journal.clone(), timing).unwrap();
+        let publisher =
+            Publisher::start_with(&config, journal.clone(), Metrics::new(), timing).unwrap();
         Self {
             cluster,
             config,

@@ -20,6 +20,7 @@ use super::{State, Stop, Timing};
 use crate::config::Config;
 use crate::failpoint;
 use crate::journal::{AppendError, Journal, ReadError};
+use crate::metrics::Metrics;
 use crate::route::DEAD_LETTER;
 
 /// What the publisher's thread has.
@@ -29,6 +30,7 @@ pub(super) struct Worker {
     pub(super) plan: Plan,
     pub(super) maker: Maker,
     pub(super) mark_topic: String,
+    pub(super) metrics: Metrics,
     pub(super) timing: Timing,
     pub(super) stop: Stop,
     pub(super) state: State,
@@ -91,6 +93,7 @@ impl Worker {
     pub(super) fn new(
         config: &Config,
         journal: Journal,
+        metrics: Metrics,
         timing: Timing,
         (stop, state): (Stop, State),
     ) -> Self {
@@ -100,6 +103,7 @@ impl Worker {
             kafka: config.kafka.clone(),
             mark_topic: format!("{}{DEAD_LETTER}", config.topics.prefix),
             timing,
+            metrics,
             journal,
             stop,
             state,
@@ -142,6 +146,7 @@ impl Worker {
             mark_topic: self.mark_topic.clone(),
             group: marks.group()?,
             leave_call_after: self.timing.leave_call,
+            metrics: self.metrics.kafka(),
         };
         let producer = Producer::start(
             self.properties(),
@@ -222,6 +227,9 @@ impl Worker {
         if config.get("linger.ms").is_none() {
             config.set("linger.ms", "0");
         }
+        if config.get("statistics.interval.ms").is_none() {
+            config.set("statistics.interval.ms", STATISTICS_MS);
+        }
         config.set("message.max.bytes", self.plan.max_message_bytes.to_string());
         config
     }
@@ -238,6 +246,8 @@ fn without_times(text: &str) -> String {
     }
 }
 
+/// About as often as Prometheus asks.
+const STATISTICS_MS: &str = "15000";
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an idle publisher sleeps before it looks whether it is to stop.
