@@ -13,7 +13,7 @@ use super::until;
 pub(crate) struct Strace {
     child: Child,
     /// Open as long as it runs: it tells there of each new thread, and would die of nobody reading.
-    _said: BufReader<ChildStderr>,
+    said: Option<BufReader<ChildStderr>>,
 }
 
 impl Strace {
@@ -28,17 +28,17 @@ impl Strace {
         if let Some(path) = on {
             command.arg("-P").arg(path);
         }
-        let mut child = command.stderr(Stdio::piped()).spawn().expect(HOW_TO_GET);
+        let child = command.stderr(Stdio::piped()).spawn().expect(HOW_TO_GET);
+        let mut strace = Self { child, said: None };
         // It says so once every thread is held.
-        let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let stderr = strace.child.stderr.take().expect("stderr is piped");
+        let mut stderr = BufReader::new(stderr);
         let mut said = String::new();
         for line in stderr.by_ref().lines() {
             let line = line.expect("strace writes text");
             if line.contains(" attached") {
-                return Self {
-                    child,
-                    _said: stderr,
-                };
+                strace.said = Some(stderr);
+                return strace;
             }
             said.push_str(&line);
         }
@@ -55,6 +55,7 @@ impl Drop for Strace {
             .arg(self.child.id().to_string())
             .status();
         let _ = self.child.wait();
+        self.said = None;
     }
 }
 
