@@ -32,6 +32,7 @@ mod faults;
 mod fsync_trace;
 mod golden;
 mod http_table;
+mod metrics;
 mod nothing_missing;
 mod outage;
 mod partitions;
