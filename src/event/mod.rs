@@ -47,6 +47,7 @@ pub struct Event<'a> {
     pub agent_name: Option<Cow<'a, str>>,
     /// The place of this type among the three of a call: 1, 2 or 3, for consumers that join topics. Absent on other types.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [1, 2, 3]))]
     pub stage: Option<u8>,
     /// When it happened, in UTC with milliseconds: the sender's own time of the event, or the end of the call; where it gives
     /// neither, the time in the delivery's id, else `receivedAt`. Never before the call was made.
@@ -124,7 +125,7 @@ pub struct Call<'a> {
     pub channel: Option<Cow<'a, str>>,
     /// `inbound` (the person called) or `outbound` (the agent called).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["inbound", "outbound"]))]
+    #[schemars(extend("examples" = ["outbound", "inbound"]))]
     pub direction: Option<&'static str>,
     /// The calling number, as sent (normally E.164).
     #[serde(skip_serializing_if = "Option::is_none")]
