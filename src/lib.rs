@@ -40,6 +40,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dialect;
+pub mod documents;
 pub mod event;
 pub mod failpoint;
 pub mod journal;

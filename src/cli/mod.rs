@@ -149,7 +149,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Send(args) => send::run(&args, &common),
         Command::Tail(args) => tail::run(&args, &common),
         Command::Topics(command) => topics::run(&command, &common),
-        Command::Schemas(command) => schemas::run(&command),
+        Command::Schemas(command) => schemas::run(&command, &common),
         Command::Journal(command) => journal::run(command, &common),
         Command::Quarantine(command) => quarantine::run(command, &common),
         Command::Config(command) => config::run(command, &common),
