@@ -22,6 +22,7 @@ mod all_topic;
 mod bodies;
 mod broker;
 mod commands;
+mod consumers;
 mod damage;
 mod dev;
 mod disk_errors;
