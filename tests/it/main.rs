@@ -42,7 +42,6 @@ mod quarantine;
 mod readme;
 mod recover_mark;
 mod recover_order;
-
 mod recovery;
 mod replay;
 mod road;
@@ -51,5 +50,4 @@ mod senders;
 mod starting;
 mod stopping;
 mod surroundings;
-
 mod tree;
