@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::bridge::Bridge;
-use crate::harness::{kcat, shared_broker, unique};
+use crate::harness::{kcat, shared_broker, unique, until};
 
 /// A bridge with its topics filled; the bridge runs on, for what a test sends later.
 #[derive(Debug)]
@@ -42,9 +42,9 @@ impl Load {
             prefix,
             bridge,
         };
-        load.post(wanted);
+        load.post(&wanted);
         load.replay();
-        load.bridge.await_published();
+        load.await_committed(&wanted);
         load
     }
 
@@ -53,12 +53,15 @@ impl Load {
         format!("{}{end}", self.prefix)
     }
 
-    /// Sends one more event, signed like all.
+    /// Sends one event that was held back, and waits until readers see it.
     pub(super) fn send(&self, event: &Sent) {
+        let topic = self.topic(TYPES[event.stage - 1]);
+        let before = kcat::read(&self.broker, &topic).len();
         assert_eq!(self.bridge.post("default", &event.body()).status, 200);
+        kcat::await_count(&self.broker, &topic, before + 1, LIMIT);
     }
 
-    fn post(&self, wanted: impl Fn(&Sent) -> bool) {
+    fn post(&self, wanted: &impl Fn(&Sent) -> bool) {
         let mut lanes = vec![Vec::new(); LANES];
         for event in sent().filter(|event| wanted(event)) {
             // Stages of a call come by different lanes, so that chance has a say in their order too.
@@ -70,8 +73,6 @@ impl Load {
             assert_eq!(answer.expect("an answer").status, 200);
         }
         self.bridge.await_published();
-        let dead = kcat::read_bytes(&self.broker, &self.topic("dead-letter"));
-        assert_eq!(dead.len(), 1);
     }
 
     /// Publishes the events of the first calls once more.
@@ -81,6 +82,22 @@ impl Load {
             let output = self.bridge.run(&["journal", "replay", "--call", &call]);
             assert!(output.status.success(), "{output:?}");
         }
+    }
+
+    /// Waits until readers see it all: a transaction that was committed may be hidden for a moment still.
+    fn await_committed(&self, wanted: &impl Fn(&Sent) -> bool) {
+        for (index, end) in TYPES.iter().enumerate() {
+            let of_type = sent().filter(|event| event.stage == index + 1 && wanted(event));
+            let count = of_type.map(|event| event.times()).sum();
+            let records = kcat::await_count(&self.broker, &self.topic(end), count, LIMIT);
+            assert_eq!(records.len(), count, "on {end}");
+        }
+        until("the dead letter", LIMIT, || {
+            match kcat::read_bytes(&self.broker, &self.topic("dead-letter")).len() {
+                1 => Ok(()),
+                other => Err(other.to_string()),
+            }
+        });
     }
 }
 
@@ -97,6 +114,11 @@ impl Sent {
     /// The event's id.
     pub(super) fn id(&self) -> String {
         format!("{}.{}", call_id(self.call), self.stage)
+    }
+
+    /// How often it is on its topic.
+    fn times(&self) -> usize {
+        if self.call < REPLAYED_CALLS { 2 } else { 1 }
     }
 
     fn body(&self) -> Vec<u8> {

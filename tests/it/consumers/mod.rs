@@ -9,7 +9,9 @@ use std::process::{Command, Output};
 
 mod kcat;
 mod load;
+mod node;
 mod python;
+mod streams;
 mod table;
 
 /// Where `tests/run` put what an example needs, such as `python/venv`.

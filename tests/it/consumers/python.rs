@@ -38,7 +38,6 @@ fn python_shows_what_is_known_of_a_call_and_completes_it_when_the_rest_comes_lat
     assert_eq!(sink.call(4), (status.clone(), 2, None));
 
     load.send(&late);
-    load.bridge.await_published();
     assert_eq!(sink.read(&load, &[]), told(1, 1));
     let summary = "Call 4: he said \"ठीक है\".".to_owned();
     assert_eq!(sink.call(4), (status, 3, Some(summary)));
