@@ -7,9 +7,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+mod connect;
 mod kcat;
 mod load;
 mod node;
+mod postgres;
 mod python;
 mod streams;
 mod table;
