@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 mod connect;
+mod flink;
 mod kcat;
 mod load;
 mod node;
