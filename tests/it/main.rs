@@ -23,6 +23,7 @@ mod bodies;
 mod broker;
 mod cloud_events;
 mod commands;
+mod consumers;
 mod damage;
 mod dev;
 mod disk_errors;
@@ -44,7 +45,6 @@ mod quarantine;
 mod readme;
 mod recover_mark;
 mod recover_order;
-
 mod recovery;
 mod replay;
 mod road;
@@ -53,5 +53,4 @@ mod senders;
 mod starting;
 mod stopping;
 mod surroundings;
-
 mod tree;

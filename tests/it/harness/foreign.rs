@@ -15,7 +15,7 @@ pub(crate) fn node(name: &str, arguments: &[&str]) -> Vec<Value> {
 
 /// Runs `tests/documents/NAME.py` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn python(name: &str, arguments: &[&str]) -> Vec<Value> {
-    let command = Command::new(fetched("python").join("bin/python"));
+    let command = Command::new(fetched("python").join("venv/bin/python"));
     run(command, &format!("{name}.py"), arguments)
 }
 

@@ -7,20 +7,22 @@ use std::process::{Command, Stdio};
 
 use super::record::{Record, sort};
 
-/// Where `tests/run` put the jars: beside the profile's folder in the target directory.
+/// Where `tests/run` put the jars.
 pub(crate) fn jars() -> PathBuf {
-    let bridge = Path::new(env!("CARGO_BIN_EXE_atoms-kafka-bridge"));
-    let jars = bridge
-        .ancestors()
-        .nth(2)
-        .expect("target/PROFILE/BINARY")
-        .join("kafka/jars");
+    let jars = brought("kafka/jars");
     assert!(
         jars.is_dir(),
         "no Kafka in {}: run tests/run once, it fetches the jars",
         jars.display()
     );
     jars
+}
+
+/// Where `tests/run` puts what it fetches: beside the profile's folder in the target directory.
+pub(crate) fn brought(name: &str) -> PathBuf {
+    let bridge = Path::new(env!("CARGO_BIN_EXE_atoms-kafka-bridge"));
+    let target = bridge.ancestors().nth(2).expect("target/PROFILE/BINARY");
+    target.join(name)
 }
 
 /// The class path of all jars, in Java's own wildcard form.

@@ -22,6 +22,7 @@ pub(crate) mod ports;
 pub(crate) mod power;
 pub(crate) mod process;
 pub(crate) mod record;
+pub(crate) mod registry;
 pub(crate) mod strace;
 pub(crate) mod tally;
 pub(crate) mod trace;
