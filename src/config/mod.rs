@@ -108,6 +108,16 @@ impl Config {
         let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
         load_layers(text, Environment::new(environment))
     }
+
+    /// The configuration that nobody has touched.
+    ///
+    /// # Errors
+    ///
+    /// None, as a test holds.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        let nothing = Environment::new(std::iter::empty());
+        Ok(load_layers(None, nothing)?.config)
+    }
 }
 
 impl fmt::Debug for Config {

@@ -1,0 +1,96 @@
+//! The kcat lines of `examples/README.md`, taken from the page itself and run as they stand there.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Instant;
+
+use super::load::{self, CALLS, Load, RECORDS, REPLAYED_CALLS};
+use super::table;
+
+#[test]
+fn every_kcat_line_of_the_page_reads_what_it_says() {
+    let load = Load::shared();
+    let lines = lines();
+    let started = Instant::now();
+    let [ended, group, call, once, hour, dead] = lines.each_ref().map(|line| run(load, line));
+
+    assert_eq!(ended.len(), CALLS + REPLAYED_CALLS);
+    for line in &ended {
+        let (key, value) = line.split_once(' ').expect("key and value");
+        let event: serde_json::Value = serde_json::from_str(value).expect("the canonical event");
+        assert_eq!(
+            (&event["callId"], &event["stage"]),
+            (&key.into(), &2.into())
+        );
+    }
+
+    assert_eq!(group.len(), RECORDS);
+    assert_eq!(
+        run(load, &lines[1]),
+        Vec::<String>::new(),
+        "the group has read it all"
+    );
+
+    let stages: Vec<_> = call
+        .iter()
+        .map(|line| line.split("\"stage\":").nth(1).expect("a stage")[..1].to_owned())
+        .collect();
+    assert_eq!(stages, ["1", "2", "3"]);
+
+    let wanted: Vec<String> = load::ids()
+        .into_iter()
+        .map(|id| format!("ce_id={id}"))
+        .collect();
+    assert_eq!(once, wanted);
+
+    let of_hour: BTreeSet<_> = hour
+        .iter()
+        .map(|line| line.split_once(' ').expect("time and key").1)
+        .collect();
+    assert_eq!((hour.len(), of_hour.len()), (CALLS + REPLAYED_CALLS, CALLS));
+
+    let [headers, value] = dead.as_slice() else {
+        panic!("one dead letter: {dead:?}");
+    };
+    assert!(headers.contains("error.reason="), "{headers}");
+    assert_eq!(value.as_bytes(), load::DEAD_LETTER);
+
+    table::row(
+        "kcat",
+        "plain JSON",
+        &format!("{} records, {} events", group.len(), once.len()),
+        started,
+    );
+}
+
+/// The commands of the section, one a block.
+fn lines() -> [String; 6] {
+    let page = include_str!("../../../examples/README.md");
+    let section = page.split("\n## kcat\n").nth(1).expect("a section");
+    let section = section.split("\n## ").next().expect("its text");
+    let blocks: Vec<String> = section
+        .split("```sh\n")
+        .skip(1)
+        .map(|block| block.split("```").next().expect("its end").to_owned())
+        .collect();
+    blocks
+        .try_into()
+        .expect("as many blocks as there are checks here")
+}
+
+/// Runs what the page says, with the test's broker and topics in place of the page's.
+fn run(load: &Load, line: &str) -> Vec<String> {
+    let group = format!("{}my-team", load.prefix);
+    let line = line
+        .replace("broker:9092", &load.broker)
+        .replace("atoms.", &load.prefix)
+        .replace("my-team", &group);
+    let output = Command::new("timeout")
+        .args(["60", "bash", "-c", &line])
+        .output()
+        .expect("timeout is in coreutils");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let (out, log) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{line}\n{out}\n{log}");
+    out.lines().map(str::to_owned).collect()
+}
