@@ -18,6 +18,7 @@ use crate::metrics::{Metrics, Observed, Watched};
 use crate::publish::{Publisher, StartError, State};
 use crate::receive::Receiver;
 use crate::receive::health::{self, Health, Probe, Readiness};
+use crate::registry::ids::Ids;
 use crate::time::Timestamp;
 
 /// A bridge whose listeners are bound and whose journal is open.
@@ -105,7 +106,8 @@ impl Bridge {
     /// Takes deliveries until `shutdown` resolves, gives the answers that are under way, and lets go of everything.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(());
-        let probe = probe(&self.journal, self.publisher.state());
+        let schema_ids = self.publisher.schema_ids();
+        let probe = probe(&self.journal, self.publisher.state(), schema_ids.clone());
         let receiver = Receiver::new(
             &self.config.listen,
             &self.config.webhooks,
@@ -126,14 +128,15 @@ impl Bridge {
             self.health,
             &self.config.listen,
             (probe, self.metrics),
-            until(stopped),
+            until(stopped.clone()),
         );
+        let schema_ids = schema_ids.keep(until(stopped));
         let told = async {
             shutdown.await;
             tracing::info!("stopping: no more deliveries are taken");
             drop(stop);
         };
-        tokio::join!(deliveries, health, control, told);
+        tokio::join!(deliveries, health, control, schema_ids, told);
         let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
         let closing = tokio::task::spawn_blocking(move || {
             publisher.stop();
@@ -194,12 +197,13 @@ async fn until(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
-/// How things stand. The journal decides whether the bridge is ready; Kafka is detail.
-fn probe(journal: &Journal, kafka: State) -> Probe {
+/// How things stand. The journal decides whether the bridge is ready; Kafka and the registry are detail.
+fn probe(journal: &Journal, kafka: State, schema_ids: Ids) -> Probe {
     let journal = journal.clone();
     Arc::new(move || Readiness {
         journal: health_of(journal.refusal().map(|refusal| refusal.to_string())),
         kafka: health_of(kafka.alarm()),
+        registry: schema_ids.health().map(health_of),
     })
 }
 

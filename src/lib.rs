@@ -47,6 +47,7 @@ pub mod journal;
 pub mod metrics;
 pub mod publish;
 pub mod receive;
+pub mod registry;
 pub mod route;
 pub mod telemetry;
 pub mod time;

@@ -203,6 +203,8 @@ Examples:
       What the topics should be and are, and what to do about a difference.
   atoms-kafka-bridge schemas diff
       Whether schemas/ is what this build publishes.
+  atoms-kafka-bridge schemas register --dry-run
+      What would be loaded into the schema registry, and whether it may.
   atoms-kafka-bridge config show
       The effective configuration, each value with where it came from, secrets redacted.
   atoms-kafka-bridge journal status

@@ -9,6 +9,7 @@ use crate::dialect::{self, Arrival, Unreadable, encoding};
 use crate::event::Stage;
 use crate::event::json::Document;
 use crate::journal::Row;
+use crate::registry::framing::Framing;
 use crate::route::{self, Fault, Letter, Place, Record};
 use crate::time::Timestamp;
 
@@ -88,14 +89,14 @@ impl Maker {
     }
 
     /// The records of a row.
-    pub(super) fn make(&self, row: Row, partitions: u32) -> Made {
+    pub(super) fn make(&self, row: Row, partitions: u32, framing: &Framing) -> Made {
         let place = Place {
             journal: self.journal,
             out_seq: row.out_seq,
             partitions,
         };
         let Told {
-            records,
+            mut records,
             call_id,
             counted,
             ..
@@ -112,6 +113,9 @@ impl Maker {
                 unreadable.reason(),
             )
         });
+        for record in &mut records {
+            framing.apply(record);
+        }
         Made {
             row,
             place,

@@ -12,6 +12,7 @@ pub(crate) mod bridge;
 pub(crate) mod calls;
 pub(crate) mod disk;
 pub(crate) mod foreign;
+pub(crate) mod gate;
 pub(crate) mod hop;
 pub(crate) mod http;
 pub(crate) mod java;
