@@ -37,7 +37,7 @@ pub use listen::Listen;
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use settings::Origin;
 pub use show::{SecretState, ShownSetting};
-pub use topics::{TOPIC_NAMES, Topics};
+pub use topics::{TOPIC_NAMES, TopicSettings, Topics};
 pub use values::parse_duration;
 pub use webhooks::{Ack, StaticHeader, Webhook};
 

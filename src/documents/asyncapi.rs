@@ -134,13 +134,21 @@ fn channel(topic: &Topic, config: &Config) -> Channel {
         bindings: kafka(json!({
             "topic": name,
             "partitions": plan.partitions,
-            "topicConfiguration": {
-                "cleanup.policy": ["delete"],
-                "max.message.bytes": plan.max_message_bytes,
-            },
+            "topicConfiguration": settings(&plan, &name),
         })),
         address: name,
     }
+}
+
+/// Numbers as numbers; the policy as a list, in which it may stand beside another.
+fn settings(plan: &Plan, topic: &str) -> Value {
+    let setting = |(key, value): (&str, &str)| {
+        let value = value
+            .parse::<i64>()
+            .map_or_else(|_| json!([value]), Value::from);
+        (key.to_owned(), value)
+    };
+    plan.settings(topic).map(setting).collect()
 }
 
 fn operation_id(topic: &Topic) -> String {
