@@ -16,6 +16,7 @@ use crate::journal::{self, Journal, OpenError};
 use crate::publish::{Publisher, StartError, State};
 use crate::receive::Receiver;
 use crate::receive::health::{self, Health, Probe, Readiness};
+use crate::registry::ids::Ids;
 
 /// A bridge whose listeners are bound and whose journal is open.
 pub struct Bridge {
@@ -99,7 +100,8 @@ impl Bridge {
     /// Takes deliveries until `shutdown` resolves, gives the answers that are under way, and lets go of everything.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(());
-        let probe = probe(&self.journal, self.publisher.state());
+        let schema_ids = self.publisher.schema_ids();
+        let probe = probe(&self.journal, self.publisher.state(), schema_ids.clone());
         let receiver = Receiver::new(
             &self.config.listen,
             &self.config.webhooks,
@@ -109,13 +111,19 @@ impl Bridge {
         let actions = Actions::new(&self.config, self.journal.clone());
         let control = serve_control(self.control, actions, until(stopped.clone()));
         let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
-        let health = health::serve(self.health, &self.config.listen, probe, until(stopped));
+        let health = health::serve(
+            self.health,
+            &self.config.listen,
+            probe,
+            until(stopped.clone()),
+        );
+        let schema_ids = schema_ids.keep(until(stopped));
         let told = async {
             shutdown.await;
             tracing::info!("stopping: no more deliveries are taken");
             drop(stop);
         };
-        tokio::join!(deliveries, health, control, told);
+        tokio::join!(deliveries, health, control, schema_ids, told);
         let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
         let closing = tokio::task::spawn_blocking(move || {
             publisher.stop();
@@ -176,12 +184,13 @@ async fn until(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
-/// How things stand. The journal decides whether the bridge is ready; Kafka is detail.
-fn probe(journal: &Journal, kafka: State) -> Probe {
+/// How things stand. The journal decides whether the bridge is ready; Kafka and the registry are detail.
+fn probe(journal: &Journal, kafka: State, schema_ids: Ids) -> Probe {
     let journal = journal.clone();
     Arc::new(move || Readiness {
         journal: health_of(journal.refusal().map(|refusal| refusal.to_string())),
         kafka: health_of(kafka.alarm()),
+        registry: schema_ids.health().map(health_of),
     })
 }
 

@@ -45,6 +45,7 @@ pub mod failpoint;
 pub mod journal;
 pub mod publish;
 pub mod receive;
+pub mod registry;
 pub mod route;
 pub mod telemetry;
 pub mod time;

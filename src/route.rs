@@ -36,6 +36,8 @@ pub struct Record {
     pub key: Option<String>,
     /// Name and value, in order.
     pub headers: Vec<(&'static str, String)>,
+    /// The header `__value_schema_id`, whose value is no text.
+    pub schema_id: Option<[u8; 5]>,
     /// The record's timestamp.
     pub timestamp: Timestamp,
     /// The canonical event, or a dead letter's raw bytes.
@@ -80,6 +82,7 @@ pub fn event(event: &Event<'_>, prefix: &str, place: &Place, traceparent: Option
         partition: partition(event.call_id.as_bytes(), place.partitions),
         key: Some(event.call_id.clone().into_owned()),
         headers,
+        schema_id: None,
         timestamp: event.received_at,
         value,
     }
@@ -160,6 +163,7 @@ pub fn dead_letter(letter: &Letter<'_>, fault: &Fault, prefix: &str, place: &Pla
         ),
         key: letter.call_id.map(str::to_owned),
         headers,
+        schema_id: None,
         timestamp: letter.received_at,
         value: letter.body.to_vec(),
     }

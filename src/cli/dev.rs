@@ -78,6 +78,8 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
     config.listen.health = loopback(config.listen.health);
     // Each event is counted once when it is read back.
     config.topics.all = None;
+    // No consumer of `dev` asks for ids.
+    config.registry = None;
     let name = WebhookName::parse("default").context("a webhook can be called default")?;
     let usable = |webhook: &Webhook| !webhook.secrets.is_empty();
     if !config.webhooks.values().any(usable) {

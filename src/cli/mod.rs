@@ -149,7 +149,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Send(args) => send::run(&args, &common),
         Command::Tail(args) => tail::run(&args, &common),
         Command::Topics(command) => topics::run(&command, &common),
-        Command::Schemas(command) => schemas::run(&command),
+        Command::Schemas(command) => schemas::run(&command, &common),
         Command::Journal(command) => journal::run(command, &common),
         Command::Quarantine(command) => quarantine::run(command, &common),
         Command::Config(command) => config::run(command, &common),
@@ -203,6 +203,8 @@ Examples:
       What the topics should be and are, and what to do about a difference.
   atoms-kafka-bridge schemas diff
       Whether schemas/ is what this build publishes.
+  atoms-kafka-bridge schemas register --dry-run
+      What would be loaded into the schema registry, and whether it may.
   atoms-kafka-bridge config show
       The effective configuration, each value with where it came from, secrets redacted.
   atoms-kafka-bridge journal status

@@ -1,7 +1,10 @@
-//! `schemas list · show · write · diff`: the published schemas of the canonical event.
+//! `schemas list · show · write · diff · register`: the published schemas of the canonical event.
 //!
 //! `diff` is what keeps `schemas/` and the code from drifting apart: it fails on a file that is missing, differs or is
-//! not published.
+//! not published, and on one that has changed since its release.
+
+mod register;
+mod released;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +14,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
+use self::released::Released;
 use super::output::{Mood, Output, OutputError, Shown, printable};
-use super::{Ended, UsageError};
+use super::{Common, Ended, UsageError};
 use crate::event::Event;
 use crate::event::schema::{Published, published};
 
@@ -27,6 +31,8 @@ pub enum Command {
     Write(WriteArgs),
     /// Compare a directory with the published schemas; exit code 1 when they differ
     Diff(DiffArgs),
+    /// Load the schemas of all topics into the configured registry; exit code 1 when one may not follow what is there
+    Register(register::Args),
 }
 
 /// Arguments of `schemas list`.
@@ -71,13 +77,14 @@ pub struct DiffArgs {
 /// # Errors
 ///
 /// A wrong use, a file that cannot be read or written, or stdout refuses.
-pub fn run(command: &Command) -> anyhow::Result<Ended> {
+pub fn run(command: &Command, common: &Common) -> anyhow::Result<Ended> {
     let mut output = Output::stdout();
     match command {
         Command::List(args) => list(&mut output, args)?,
         Command::Show(args) => show(&mut output, args)?,
         Command::Write(args) => write(&mut output, &args.dir)?,
         Command::Diff(args) => return diff(&mut output, args),
+        Command::Register(args) => return register::run(&mut output, args, common),
     }
     Ok(Ended::Done)
 }
@@ -142,6 +149,7 @@ fn show(output: &mut Output<impl Write>, args: &ShowArgs) -> anyhow::Result<()> 
 fn write(output: &mut Output<impl Write>, dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+    let released = Released::read(dir)?;
     for schema in published() {
         let path = dir.join(&schema.file);
         let done = match read(&path)? {
@@ -150,6 +158,7 @@ fn write(output: &mut Output<impl Write>, dir: &Path) -> anyhow::Result<()> {
             None => "new",
         };
         if done != "unchanged" {
+            released.allow(&schema.file, &schema.text)?;
             fs::write(&path, &schema.text)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -198,6 +207,7 @@ struct Difference {
 enum State {
     Missing,
     Differs,
+    ChangedSinceRelease,
     Superfluous,
 }
 
@@ -206,6 +216,7 @@ impl Difference {
         let word = match self.state {
             State::Missing => "missing",
             State::Differs => "differs",
+            State::ChangedSinceRelease => "changed since its release",
             State::Superfluous => "superfluous",
         };
         vec![
@@ -233,7 +244,20 @@ fn compare(dir: &Path, schemas: &[Published]) -> anyhow::Result<Vec<Difference>>
             changes,
         });
     }
-    let known: BTreeSet<&str> = schemas.iter().map(|schema| schema.file.as_str()).collect();
+    let released = Released::read(dir)?;
+    let mut known: BTreeSet<&str> = schemas.iter().map(|schema| schema.file.as_str()).collect();
+    // A version before the present one is published no more and stays what it was.
+    for (file, is_changed) in released.files(dir)? {
+        known.insert(file);
+        let is_told = differences.iter().any(|told| told.file == file);
+        if is_changed && !is_told {
+            differences.push(Difference {
+                file: file.to_owned(),
+                state: State::ChangedSinceRelease,
+                changes: Vec::new(),
+            });
+        }
+    }
     let others = json_files(dir)?
         .into_iter()
         .filter(|file| !known.contains(file.as_str()));

@@ -3,7 +3,7 @@
 use super::environment::variable_of;
 use super::problem::{Problem, ProblemKind};
 use super::settings::{Origin, Settings, Value, strip_section};
-use super::{journal, later, listen, topics, webhooks};
+use super::{journal, later, listen, registry, topics, webhooks};
 
 /// A key with its default as it would be written.
 pub(super) struct Key {
@@ -39,6 +39,7 @@ fn keys() -> impl Iterator<Item = &'static Key> {
         .iter()
         .chain(journal::KEYS)
         .chain(topics::KEYS)
+        .chain(registry::KEYS)
         .chain(later::KEYS)
 }
 

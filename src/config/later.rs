@@ -4,23 +4,19 @@ use super::keys::Key;
 use super::problem::ProblemKind;
 use super::reader::Reader;
 use super::settings::Value;
-use super::values::{ADDRESS, Kind, URL};
+use super::values::{ADDRESS, URL};
 
 pub(super) const KEYS: &[Key] = &[
     Key::optional("listen.console"),
     Key::optional("listen.tls"),
     Key::optional("listen.tls.cert"),
     Key::optional("listen.tls.key"),
-    Key::optional("registry.url"),
-    Key::optional("registry.schema_id"),
     Key::optional("atoms.api_key"),
     Key::optional("atoms.base_url"),
 ];
 
 pub(super) fn read(reader: &mut Reader<'_>) {
     reader.value("listen.console", &ADDRESS);
-    reader.value("registry.url", &URL);
-    reader.value("registry.schema_id", &SCHEMA_ID);
     reader.value("atoms.base_url", &URL);
     if let Some(setting) = reader.settings.get("atoms.api_key") {
         match &setting.value {
@@ -44,8 +40,3 @@ pub(super) fn read(reader: &mut Reader<'_>) {
         }
     }
 }
-
-const SCHEMA_ID: Kind<()> = Kind {
-    accepted: "\"header\", \"prefix\" or \"none\"",
-    read: |text| ["header", "prefix", "none"].contains(&text).then_some(()),
-};

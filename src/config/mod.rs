@@ -16,6 +16,7 @@ mod later;
 mod listen;
 mod problem;
 mod reader;
+mod registry;
 mod secret_source;
 mod settings;
 mod show;
@@ -35,6 +36,7 @@ pub use environment::process_environment;
 pub use journal::Journal;
 pub use listen::Listen;
 pub use problem::{ConfigError, Problem, ProblemKind};
+pub use registry::{Credentials, Registry, SchemaId};
 pub use settings::Origin;
 pub use show::{SecretState, ShownSetting};
 pub use topics::{TOPIC_NAMES, Topics};
@@ -58,6 +60,8 @@ pub struct Config {
     pub kafka: BTreeMap<String, String>,
     /// `[topics]`
     pub topics: Topics,
+    /// `[registry]`; absent without `registry.url`.
+    pub registry: Option<Registry>,
 }
 
 /// A configuration without errors, in which some commands may yet miss something.
@@ -76,6 +80,8 @@ pub struct Loaded {
 pub enum Need {
     /// `bootstrap.servers`, and every secret in `[kafka]`.
     Kafka,
+    /// Every secret in `[registry]`.
+    Registry,
     /// Every secret of every webhook.
     Webhooks,
     /// The secrets of one webhook, which must be configured.
@@ -114,6 +120,7 @@ impl fmt::Debug for Config {
             .field("journal", &self.journal)
             .field("kafka", &kafka)
             .field("topics", &self.topics)
+            .field("registry", &self.registry)
             .finish()
     }
 }
@@ -166,7 +173,7 @@ impl Loaded {
                     kind: ProblemKind::NoSuchWebhook(known.collect::<Vec<_>>().join(", ")),
                 })
             }
-            Need::Webhook(_) | Need::Kafka | Need::Webhooks => None,
+            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Webhooks => None,
         }
     }
 }
@@ -231,6 +238,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let journal = journal::read(reader);
     let kafka = kafka::read(reader);
     let topics = topics::read(reader);
+    let registry = registry::read(reader);
     later::read(reader);
     let config = Config {
         listen: listen?,
@@ -238,6 +246,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         journal: journal?,
         kafka: kafka?,
         topics: topics?,
+        registry: registry?,
     };
     compare(&config, reader);
     Some(config)

@@ -134,6 +134,20 @@ pub enum ProblemKind {
     /// A Kafka property's secret is not text.
     #[error("the secret ({0}) is not UTF-8, which librdkafka needs here")]
     SecretNotText(String),
+    /// The registry's address holds what it should not.
+    #[error(
+        "an address without user, password, query or fragment; write them as registry.username and registry.password, or registry.token"
+    )]
+    RegistryUrl,
+    /// Something about a registry that is not named.
+    #[error("means nothing without registry.url; set that too, or remove this")]
+    NoRegistryUrl,
+    /// A user without a password, or the reverse.
+    #[error("registry.username and registry.password belong together; set both")]
+    HalfCredentials,
+    /// Two ways to say who one is.
+    #[error("registry.username and registry.token exclude each other; remove one")]
+    TwoCredentials,
     /// Kafka's address is unknown.
     #[error(
         "not set; write \"bootstrap.servers\" = \"HOST:PORT\" under [kafka], or set ATOMS_BRIDGE__KAFKA__BOOTSTRAP_SERVERS"

@@ -3,6 +3,7 @@
 use super::environment::Environment;
 use super::kafka;
 use super::reader::list_of;
+use super::registry;
 use super::secret_source::SecretSource;
 use super::settings::{Origin, Setting, Settings, Value, strip_section};
 use super::webhooks;
@@ -66,8 +67,9 @@ fn secrets_in(key: &str, setting: &Setting) -> Option<Vec<Option<SecretSource>>>
         return (source.is_some() || kafka::is_sensitive(property)).then(|| vec![source]);
     }
     let webhook_key = strip_section(key, "webhooks").and_then(webhooks::split);
-    let is_secret =
-        key == "atoms.api_key" || matches!(webhook_key, Some((_, "secrets" | "header.value")));
+    let is_secret = key == "atoms.api_key"
+        || registry::is_secret(key)
+        || matches!(webhook_key, Some((_, "secrets" | "header.value")));
     let texts = match (&setting.value, webhook_key) {
         (_, Some((_, "secrets"))) => list_of(setting).unwrap_or_default(),
         (Value::Scalar(text), _) => vec![text.clone()],

@@ -4,6 +4,7 @@
 //! must pass digit for digit (numbers, `variables`, `unmapped`) is raw JSON. The doc comments here become the
 //! descriptions in the published schemas.
 
+pub mod compatible;
 pub mod json;
 pub mod schema;
 

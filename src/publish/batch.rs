@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::dialect::{self, Arrival, Unreadable, encoding};
 use crate::event::json::Document;
 use crate::journal::Row;
+use crate::registry::framing::Framing;
 use crate::route::{self, Fault, Letter, Place, Record};
 use crate::time::Timestamp;
 
@@ -71,14 +72,16 @@ impl Maker {
     }
 
     /// The records of a row.
-    pub(super) fn make(&self, row: Row, partitions: u32) -> Made {
+    pub(super) fn make(&self, row: Row, partitions: u32, framing: &Framing) -> Made {
         let place = Place {
             journal: self.journal,
             out_seq: row.out_seq,
             partitions,
         };
         let Told {
-            records, call_id, ..
+            mut records,
+            call_id,
+            ..
         } = self.tell(&row, &place).unwrap_or_else(|unreadable| {
             tracing::warn!(
                 webhook = row.webhook,
@@ -89,6 +92,9 @@ impl Maker {
             );
             Told::letter(self.dead_letter(&row, None, &Fault::from(&unreadable), &place))
         });
+        for record in &mut records {
+            framing.apply(record);
+        }
         Made {
             row,
             place,

@@ -27,6 +27,8 @@ pub fn properties(configured: &BTreeMap<String, String>) -> ClientConfig {
     config
 }
 
+/// Where Confluent's deserializers look for the id of a value's schema.
+const SCHEMA_ID_HEADER: &str = "__value_schema_id";
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "atoms-kafka-bridge"),
     // A broker that comes back is met within a second.
@@ -93,11 +95,17 @@ fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 
 /// A record as librdkafka takes it, with its row's position.
 pub(super) fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec<u8>, usize> {
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + 1);
     for (key, value) in &record.headers {
         headers = headers.insert(Header {
             key,
             value: Some(value),
+        });
+    }
+    if let Some(id) = &record.schema_id {
+        headers = headers.insert(Header {
+            key: SCHEMA_ID_HEADER,
+            value: Some(id),
         });
     }
     let message = BaseRecord::with_opaque_to(&record.topic, row)

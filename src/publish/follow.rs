@@ -15,6 +15,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use self::watch::{Watch, consumer};
+use crate::registry::framing::unframed;
+use crate::route::DEAD_LETTER;
 use crate::time::Timestamp;
 
 /// A record as it was read. Key and headers are text; bytes that are not UTF-8 are replaced.
@@ -32,7 +34,7 @@ pub struct Followed {
     pub key: Option<String>,
     /// Name and value, in order.
     pub headers: Vec<(String, String)>,
-    /// The value, byte for byte.
+    /// The value, byte for byte, without the schema's id that may stand before an event.
     pub value: Vec<u8>,
 }
 
@@ -300,6 +302,11 @@ fn followed(message: &BorrowedMessage<'_>) -> Followed {
         .headers()
         .into_iter()
         .flat_map(|headers| headers.iter());
+    let value = message.payload().unwrap_or_default();
+    let value = match message.topic().ends_with(DEAD_LETTER) {
+        true => value,
+        false => unframed(value),
+    };
     Followed {
         topic: message.topic().to_owned(),
         partition: message.partition(),
@@ -314,7 +321,7 @@ fn followed(message: &BorrowedMessage<'_>) -> Followed {
                 )
             })
             .collect(),
-        value: message.payload().unwrap_or_default().to_vec(),
+        value: value.to_vec(),
     }
 }
 

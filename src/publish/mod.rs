@@ -39,12 +39,14 @@ use self::topics::{Topics, TopicsError};
 use self::worker::Worker;
 use crate::config::Config;
 use crate::journal::Journal;
+use crate::registry::ids::Ids;
 
 /// The publisher's thread.
 pub struct Publisher {
     thread: JoinHandle<()>,
     stop: Stop,
     state: State,
+    schema_ids: Ids,
 }
 
 impl Publisher {
@@ -70,6 +72,7 @@ impl Publisher {
         Topics::connect(&config.kafka)?;
         let (stop, state) = (Stop::default(), State::default());
         let worker = Worker::new(config, journal, timing, (stop.clone(), state.clone()));
+        let schema_ids = worker.schema_ids.clone();
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || worker.run())?;
@@ -77,7 +80,13 @@ impl Publisher {
             thread,
             stop,
             state,
+            schema_ids,
         })
+    }
+
+    /// The schema ids that records carry; somebody must ask for them ([`Ids::keep`]).
+    pub fn schema_ids(&self) -> Ids {
+        self.schema_ids.clone()
     }
 
     /// How publishing goes.

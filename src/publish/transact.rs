@@ -10,16 +10,22 @@ use super::recover::Mark;
 use super::worker::{Ended, Worker};
 use crate::failpoint;
 use crate::journal::Row;
+use crate::registry::framing::Framing;
 use crate::route::Fault;
 use crate::time::Timestamp;
 
 impl Worker {
     /// Sets rows aside whose bodies are no longer what was stored; the rest becomes records.
-    pub(super) fn make(&self, rows: Vec<Row>, partitions: u32) -> Result<Vec<Made>, Ended> {
+    pub(super) fn make(
+        &self,
+        rows: Vec<Row>,
+        partitions: u32,
+        framing: &Framing,
+    ) -> Result<Vec<Made>, Ended> {
         let mut batch = Vec::with_capacity(rows.len());
         for row in rows {
             if row.intact {
-                batch.push(self.maker.make(row, partitions));
+                batch.push(self.maker.make(row, partitions, framing));
             } else {
                 tracing::error!(
                     seq = row.seq,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
@@ -20,6 +21,8 @@ use super::{State, Stop, Timing};
 use crate::config::Config;
 use crate::failpoint;
 use crate::journal::{AppendError, Journal, ReadError};
+use crate::registry::framing::Framing;
+use crate::registry::ids::{Framed, Ids};
 use crate::route::DEAD_LETTER;
 
 /// What the publisher's thread has.
@@ -30,6 +33,7 @@ pub(super) struct Worker {
     pub(super) maker: Maker,
     pub(super) mark_topic: String,
     pub(super) timing: Timing,
+    pub(super) schema_ids: Ids,
     pub(super) stop: Stop,
     pub(super) state: State,
 }
@@ -97,6 +101,7 @@ impl Worker {
             maker: Maker::new(config, journal.uuid()),
             kafka: config.kafka.clone(),
             mark_topic: format!("{}{DEAD_LETTER}", config.topics.prefix),
+            schema_ids: Ids::of(config),
             timing,
             journal,
             stop,
@@ -168,9 +173,13 @@ impl Worker {
                 self.idle(&mut session)?;
                 continue;
             };
+            let Some(framing) = self.framing() else {
+                self.rest(&mut session)?;
+                continue;
+            };
             failpoint::hit("publish.rows-read");
             let mark = Mark::behind(row);
-            let batch = self.make(rows, session.partitions)?;
+            let batch = self.make(rows, session.partitions, &framing)?;
             if std::mem::take(&mut first) {
                 session.producer.look_ahead(&batch)?;
             }
@@ -186,6 +195,22 @@ impl Worker {
     fn idle(&self, session: &mut Session) -> Result<(), Ended> {
         self.state.well();
         self.journal.wait_above(session.mark.next, IDLE);
+        self.rest(session)
+    }
+
+    /// What records say of their schemas; `None` after a moment when they cannot be made yet, and the journal keeps them.
+    fn framing(&self) -> Option<Arc<Framing>> {
+        match self.schema_ids.framed() {
+            Framed::With(framing) => return Some(framing),
+            Framed::Soon => {}
+            Framed::Waits(why) => self.state.hinder(&why),
+        }
+        self.stop.wait(HELD);
+        None
+    }
+
+    /// What is to be done now and then while nothing is published.
+    fn rest(&self, session: &mut Session) -> Result<(), Ended> {
         if session.marked_at.elapsed() >= self.timing.refresh_mark {
             session.producer.commit(std::iter::empty(), &session.mark)?;
             session.marked_at = Instant::now();
@@ -239,6 +264,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an idle publisher sleeps before it looks whether it is to stop.
 const IDLE: Duration = Duration::from_millis(200);
+/// How long records that cannot be made yet wait until they are looked at again.
+const HELD: Duration = Duration::from_millis(20);
 /// A transaction costs about the same whatever it holds; much more than this only delays its first event.
 const MOST_ROWS: usize = 500;
 /// So much of bodies is in memory at a time, or one body.

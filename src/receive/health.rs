@@ -29,6 +29,8 @@ pub struct Readiness {
     pub journal: Health,
     /// Whether events get on to Kafka; never a reason for 503.
     pub kafka: Health,
+    /// Whether records carry their schemas' ids; absent when none is asked for, never a reason for 503.
+    pub registry: Option<Health>,
 }
 
 /// The state of one part.
@@ -83,11 +85,16 @@ async fn readyz(State(probe): State<Probe>, method: Method) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
-    let Readiness { journal, kafka } = readiness;
+    let Readiness {
+        journal,
+        kafka,
+        registry,
+    } = readiness;
     let report = Report {
         status,
         journal,
         kafka,
+        registry,
     };
     json(code, &report)
 }
@@ -110,4 +117,6 @@ struct Report {
     status: &'static str,
     journal: Health,
     kafka: Health,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<Health>,
 }

@@ -388,7 +388,11 @@ async fn health_tells_the_parts_and_kafka_is_never_a_reason_for_503() {
         (Health::Ok, failing("no broker answers"), 200),
         (failing("the disk is full"), Health::Ok, 503),
     ] {
-        let readiness = Readiness { journal, kafka };
+        let readiness = Readiness {
+            journal,
+            kafka,
+            registry: Some(failing("no registry answers")),
+        };
         let probe: Probe = {
             let readiness = readiness.clone();
             Arc::new(move || readiness.clone())
@@ -455,6 +459,7 @@ impl Bridge {
                     }
                 },
                 kafka: Health::Ok,
+                registry: None,
             })
         };
         let listen = listen(max_body_bytes, read_timeout);

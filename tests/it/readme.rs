@@ -26,6 +26,7 @@ fn the_configuration_in_the_readme_loads_also_with_every_comment_taken_away() {
             .env("ATOMS_WEBHOOK_SECRET", "a secret that is long enough")
             .env("ATOMS_WEBHOOK_KEY", "a second factor")
             .env("KAFKA_PASSWORD", "a password")
+            .env("REGISTRY_PASSWORD", "another")
             .output()
             .unwrap();
         let log = String::from_utf8_lossy(&output.stderr).into_owned();

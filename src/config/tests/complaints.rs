@@ -232,3 +232,40 @@ fn a_zero_byte_is_no_part_of_a_property() {
         "bridge.toml:2: kafka.client.id: text with a zero byte does not fit; write text without";
     assert_eq!(found, [expected]);
 }
+
+#[test]
+fn a_registry_is_named_whole_or_not_at_all() {
+    let url = "url = \"http://r:1\"\n";
+    for (text, complaint) in [
+        (
+            "schema_id = \"prefix\"".to_owned(),
+            "bridge.toml:2: registry.schema_id: means nothing without registry.url; set that too, or remove this",
+        ),
+        (
+            "url = \"http://me:SECRET@r:1\"".to_owned(),
+            "bridge.toml:2: registry.url: an address without user, password, query or fragment; write them as registry.username and registry.password, or registry.token",
+        ),
+        (
+            format!("{url}username = \"me\""),
+            "bridge.toml:3: registry.username: registry.username and registry.password belong together; set both",
+        ),
+        (
+            format!("{url}username = \"me\"\npassword = \"literal:x\"\ntoken = \"literal:y\""),
+            "bridge.toml:5: registry.token: registry.username and registry.token exclude each other; remove one",
+        ),
+        (
+            format!("{url}token = \"SECRET\""),
+            "bridge.toml:3: registry.token: a secret is written env:NAME, file:PATH or literal:TEXT",
+        ),
+    ] {
+        assert_eq!(problems(&format!("[registry]\n{text}"), &[]), [complaint]);
+    }
+    let lacking = format!("[registry]\n{url}token = \"env:UNSET\"");
+    assert_eq!(
+        unmet(&lacking, &[], &[Need::Registry]),
+        [
+            "bridge.toml:3: registry.token: the environment variable UNSET is not set; it must hold the secret"
+        ]
+    );
+    assert!(load("[registry]\nschema_id = \"none\"", &[]).is_ok());
+}

@@ -68,8 +68,11 @@ replication = 3
 all = "x.events"
 
 [registry]
-url = "http://user:pass@127.0.0.1:8085"
+url = "https://127.0.0.1:8085/apis/ccompat/v7/"
 schema_id = "header"
+username = "bridge"
+password = "env:SASL"
+ca = "ca.pem"
 
 [atoms]
 api_key = "env:ATOMS_API_KEY"
@@ -140,7 +143,13 @@ fn every_documented_key_loads() {
         (6, Some(3))
     );
     assert_eq!(config.topics.all.as_deref(), Some("x.events"));
-    assert_eq!(loaded.warnings.len(), 5, "{:?}", loaded.warnings);
+    let registry = config.registry.as_ref().unwrap();
+    assert_eq!(registry.url, "https://127.0.0.1:8085/apis/ccompat/v7");
+    assert_eq!(registry.schema_id, SchemaId::Header);
+    assert!(
+        matches!(&registry.credentials, Some(Credentials::Basic { username, .. }) if username == "bridge")
+    );
+    assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.warnings);
 }
 
 #[test]

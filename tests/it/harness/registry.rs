@@ -186,5 +186,5 @@ fn jar() -> PathBuf {
 }
 
 /// The Confluent-compatible API.
-const API: &str = "/apis/ccompat/v7";
+pub(crate) const API: &str = "/apis/ccompat/v7";
 const READY_WITHIN: Duration = Duration::from_secs(60);
