@@ -59,5 +59,4 @@ mod starting;
 mod stopping;
 mod surroundings;
 mod topics;
-
 mod tree;
