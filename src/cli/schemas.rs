@@ -1,5 +1,5 @@
-//! `schemas list · show · write · diff · register`: the published schemas of the canonical event, and the documents beside
-//! them.
+//! `schemas list · show · write · diff · register`: the published schemas of the canonical event, and the documents
+//! beside them.
 //!
 //! `diff` is what keeps `schemas/` and the code from drifting apart: it fails on a file that is missing, differs or is
 //! not published, and on one that has changed since its release.

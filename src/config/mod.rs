@@ -39,7 +39,7 @@ pub use problem::{ConfigError, Problem, ProblemKind};
 pub use registry::{Credentials, Registry, SchemaId};
 pub use settings::Origin;
 pub use show::{SecretState, ShownSetting};
-pub use topics::{TOPIC_NAMES, Topics};
+pub use topics::{TOPIC_NAMES, TopicSettings, Topics};
 pub use values::parse_duration;
 pub use webhooks::{Ack, StaticHeader, Webhook};
 

@@ -8,6 +8,7 @@ mod asyncapi;
 mod example;
 pub mod headers;
 mod reference;
+mod shared;
 mod topics;
 
 use crate::config::Config;

@@ -58,4 +58,5 @@ mod senders;
 mod starting;
 mod stopping;
 mod surroundings;
+mod topics;
 mod tree;
