@@ -4,31 +4,33 @@
 // committed. Within one life of the program the last ids are remembered. Beyond it only what you write can know: give `id`
 // along as the idempotency key of what you do (a row's key, a request's header).
 //
-// Usage: node events.mjs BROKER [PREFIX [GROUP [REGISTRY [header | prefix]]]]
+// Usage: node events.mjs BROKER [PREFIX [GROUP [REGISTRY [confluent | kafkajs]]]]
 
 import { Kafka, logLevel } from "kafkajs";
 
 const TOPICS = ["pre-conversation", "post-conversation", "analytics-completed"];
 // Enough for a rebalance, and for a replay of some hours.
 const REMEMBERED = 100_000;
+// For the validators: a metric's value may be a string, a number or a boolean, which ajv warns of otherwise.
+const AJV = { allowUnionTypes: true };
 
-const [broker, prefix = "atoms.", group = "events", registry, framing = "header"] = process.argv.slice(2);
+const [broker, prefix = "atoms.", group = "events", registry, client = "confluent"] = process.argv.slice(2);
 
 // Plain JSON needs nothing. With a registry, each record says which schema it was written with.
 async function decoder() {
   if (!registry) {
     return (message) => JSON.parse(message.value);
   }
-  if (framing === "prefix") {
+  if (client === "kafkajs") {
     // Knows the schema's id only before the value: for a bridge with registry.schema_id = "prefix".
-    const { SchemaRegistry } = await import("@kafkajs/confluent-schema-registry");
-    const schemas = new SchemaRegistry({ host: registry });
+    const { SchemaRegistry, SchemaType } = await import("@kafkajs/confluent-schema-registry");
+    const schemas = new SchemaRegistry({ host: registry }, { [SchemaType.JSON]: AJV });
     return (message) => schemas.decode(message.value);
   }
   // Finds the schema's id in the header `__value_schema_id`, or else before the value.
   const { JsonDeserializer, SchemaRegistryClient, SerdeType } = await import("@confluentinc/schemaregistry");
   const schemas = new SchemaRegistryClient({ baseURLs: [registry] });
-  const deserializer = new JsonDeserializer(schemas, SerdeType.VALUE, { validate: true });
+  const deserializer = new JsonDeserializer(schemas, SerdeType.VALUE, { validate: true, ...AJV });
   return (message, topic) => deserializer.deserialize(topic, message.value, message.headers);
 }
 

@@ -3,34 +3,59 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::load::{CALLS, Load, REPLAYED_CALLS};
-use super::{example, fetched, run, table};
+use super::load::{CALLS, Framing, Load, REPLAYED_CALLS};
+use super::table::{REFUSED, Row, WITHOUT};
+use super::{example, fetched, try_run};
 
 #[test]
-fn flink_counts_how_calls_ended() {
-    let load = Load::shared();
+fn flink_counts_how_calls_ended_and_fails_at_a_value_with_a_prefix() {
+    let _all = Framing::ALL.map(Load::shared);
     let started = Instant::now();
-    let printed = run_sql(load);
-    let found = format!("{} records, {CALLS} calls", CALLS + REPLAYED_CALLS);
-    table::row("Flink SQL 2.3.0", "plain JSON", &found, started);
+    let output = run_sql(&Framing::ALL);
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let (printed, log) = (text(output.stdout), text(output.stderr));
+    // Each table that was made is told with OK, and then the query's rows follow.
+    let [_, plain, header, prefix] = printed.split("OK\n").collect::<Vec<_>>()[..] else {
+        panic!("{printed}{log}");
+    };
 
     let third = (CALLS / 3).to_string();
     let wanted =
         ["busy", "completed", "no-answer"].map(|status| (status, (third.as_str(), "49.5")));
-    assert_eq!(newest(&printed), BTreeMap::from(wanted), "{printed}");
+    let wanted = BTreeMap::from(wanted);
+    let read = format!("{} records, {CALLS} calls", CALLS + REPLAYED_CALLS);
+    for (framing, printed) in [(Framing::Plain, plain), (Framing::Header, header)] {
+        assert_eq!(newest(printed), wanted, "{printed}{log}");
+        row(framing, read.clone(), started);
+    }
+    assert_eq!(newest(prefix).len(), 0, "{prefix}");
+    assert!(log.contains("Failed to deserialize JSON"), "{log}");
+    assert_eq!(output.status.code(), Some(1));
+    row(Framing::Prefix, REFUSED.to_owned(), started);
 }
 
-/// Runs the statements of the example with the test's broker and topics.
-fn run_sql(load: &Load) -> String {
+fn row(framing: Framing, read: String, started: Instant) {
+    let row = Row {
+        consumer: "Flink SQL 2.3.0".to_owned(),
+        registry: WITHOUT,
+        framing,
+        read,
+    };
+    row.write(started);
+}
+
+/// Runs the statements of the example for each load, one after another in one Flink.
+fn run_sql(framings: &[Framing]) -> Output {
     let dir = TempDir::with_prefix("flink-").expect("a temporary directory");
-    let statements = fs::read_to_string(example("flink/calls.sql")).expect("a file");
-    let statements = statements
-        .replace("broker:9092", &load.broker)
-        .replace("'atoms.", &format!("'{}", load.prefix));
+    let statements: String = framings
+        .iter()
+        .map(|framing| statements(*framing))
+        .collect();
     let file = dir.path().join("calls.sql");
     fs::write(&file, statements).expect("the directory is writable");
     let temporary = format!("-Djava.io.tmpdir={}", dir.path().display());
@@ -40,7 +65,18 @@ fn run_sql(load: &Load) -> String {
     arguments.extend(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", &temporary]);
     arguments.extend(["-cp", &jars, program.to_str().expect("UTF-8")]);
     arguments.push(file.to_str().expect("UTF-8"));
-    run(Path::new("java"), arguments)
+    try_run(Path::new("java"), arguments)
+}
+
+/// The example with the test's broker and topics, and with a table of its own for each load.
+fn statements(framing: Framing) -> String {
+    let load = Load::shared(framing);
+    let statements = fs::read_to_string(example("flink/calls.sql")).expect("a file");
+    statements
+        .replace("broker:9092", &load.broker)
+        .replace("'atoms.", &format!("'{}", load.prefix))
+        .replace("TABLE event", &format!("TABLE event_{}", framing.name()))
+        .replace("FROM event", &format!("FROM event_{}", framing.name()))
 }
 
 /// Of each status, its count and mean in the last row that says them: `| +U | busy | 100 | 49.5 |`.

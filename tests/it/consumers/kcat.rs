@@ -4,26 +4,18 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Instant;
 
-use super::load::{self, CALLS, Load, RECORDS, REPLAYED_CALLS};
-use super::table;
+use super::load::{self, CALLS, Framing, Load, RECORDS, REPLAYED_CALLS};
+use super::table::{Row, WITHOUT};
 
 #[test]
 fn every_kcat_line_of_the_page_reads_what_it_says() {
-    let load = Load::shared();
+    let load = Load::shared(Framing::Plain);
     let lines = lines();
     let started = Instant::now();
-    let [ended, group, call, once, hour, dead] = lines.each_ref().map(|line| run(load, line));
+    let [ended, group, call, once, hour, dead] =
+        [0, 1, 2, 3, 4, 5].map(|line| run(load, &lines[line]));
 
-    assert_eq!(ended.len(), CALLS + REPLAYED_CALLS);
-    for line in &ended {
-        let (key, value) = line.split_once(' ').expect("key and value");
-        let event: serde_json::Value = serde_json::from_str(value).expect("the canonical event");
-        assert_eq!(
-            (&event["callId"], &event["stage"]),
-            (&key.into(), &2.into())
-        );
-    }
-
+    assert_ended(&ended);
     assert_eq!(group.len(), RECORDS);
     assert_eq!(
         run(load, &lines[1]),
@@ -55,16 +47,51 @@ fn every_kcat_line_of_the_page_reads_what_it_says() {
     assert!(headers.contains("error.reason="), "{headers}");
     assert_eq!(value.as_bytes(), load::DEAD_LETTER);
 
-    table::row(
-        "kcat",
-        "plain JSON",
-        &format!("{} records, {} events", group.len(), once.len()),
-        started,
-    );
+    let read = format!("{} records, {} events", group.len(), once.len());
+    row(Framing::Plain, read, started);
+}
+
+#[test]
+fn kcat_reads_values_with_a_header_as_they_are_and_takes_a_prefix_away() {
+    let lines = lines();
+    let _all = Framing::ALL.map(Load::shared);
+    let started = Instant::now();
+    let group = run(Load::shared(Framing::Header), &lines[1]);
+    assert_eq!(group.len(), RECORDS);
+    assert_ended(&run(Load::shared(Framing::Header), &lines[0]));
+    row(Framing::Header, format!("{RECORDS} records"), started);
+
+    let started = Instant::now();
+    let prefixed = run(Load::shared(Framing::Prefix), &lines[6]);
+    assert_ended(&prefixed);
+    let read = format!("{} records of one topic", prefixed.len());
+    row(Framing::Prefix, read, started);
+}
+
+/// Key and canonical event of every call's end, the replayed ones twice.
+fn assert_ended(lines: &[String]) {
+    assert_eq!(lines.len(), CALLS + REPLAYED_CALLS);
+    for line in lines {
+        let (key, value) = line.split_once(' ').expect("key and value");
+        let event: serde_json::Value = serde_json::from_str(value).expect("the canonical event");
+        let found = (&event["callId"], &event["stage"]);
+        assert_eq!(found, (&key.into(), &2.into()));
+    }
+}
+
+fn row(framing: Framing, read: String, started: Instant) {
+    let consumer = "kcat 1.7.1".to_owned();
+    let row = Row {
+        consumer,
+        registry: WITHOUT,
+        framing,
+        read,
+    };
+    row.write(started);
 }
 
 /// The commands of the section, one a block.
-fn lines() -> [String; 6] {
+fn lines() -> [String; 7] {
     let page = include_str!("../../../examples/README.md");
     let section = page.split("\n## kcat\n").nth(1).expect("a section");
     let section = section.split("\n## ").next().expect("its text");

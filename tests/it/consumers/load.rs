@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::bridge::Bridge;
+use crate::harness::registry::shared_registry;
 use crate::harness::{kcat, shared_broker, unique, until};
 
 /// A bridge with its topics filled; the bridge runs on, for what a test sends later.
@@ -24,23 +25,22 @@ pub(super) struct Load {
 
 impl Load {
     /// The load that is only read, shared by all who do so.
-    pub(super) fn shared() -> &'static Self {
-        static LOAD: OnceLock<Load> = OnceLock::new();
-        LOAD.get_or_init(|| Self::publish("consumers", |_| true))
+    pub(super) fn shared(framing: Framing) -> &'static Self {
+        static LOADS: [OnceLock<Load>; 3] = [const { OnceLock::new() }; 3];
+        LOADS[framing as usize].get_or_init(|| Self::publish("consumers", framing, |_| true))
     }
 
     /// A load of one's own, without the events that are not wanted.
-    pub(super) fn publish(name: &str, wanted: impl Fn(&Sent) -> bool) -> Self {
+    pub(super) fn publish(name: &str, framing: Framing, wanted: impl Fn(&Sent) -> bool) -> Self {
         let broker = shared_broker().address();
         let prefix = format!("{}.", unique(name));
         let bridge = Bridge::new(&broker)
             .with("TOPICS__PREFIX", &prefix)
-            .with("TOPICS__PARTITIONS", "6")
-            .start();
+            .with("TOPICS__PARTITIONS", "6");
         let load = Self {
             broker,
             prefix,
-            bridge,
+            bridge: framing.configure(bridge).start(),
         };
         load.post(&wanted);
         load.replay();
@@ -56,9 +56,9 @@ impl Load {
     /// Sends one event that was held back, and waits until readers see it.
     pub(super) fn send(&self, event: &Sent) {
         let topic = self.topic(TYPES[event.stage - 1]);
-        let before = kcat::read(&self.broker, &topic).len();
+        let before = kcat::read_bytes(&self.broker, &topic).len();
         assert_eq!(self.bridge.post("default", &event.body()).status, 200);
-        kcat::await_count(&self.broker, &topic, before + 1, LIMIT);
+        self.await_count(TYPES[event.stage - 1], before + 1);
     }
 
     fn post(&self, wanted: &impl Fn(&Sent) -> bool) {
@@ -89,15 +89,57 @@ impl Load {
         for (index, end) in TYPES.iter().enumerate() {
             let of_type = sent().filter(|event| event.stage == index + 1 && wanted(event));
             let count = of_type.map(|event| event.times()).sum();
-            let records = kcat::await_count(&self.broker, &self.topic(end), count, LIMIT);
-            assert_eq!(records.len(), count, "on {end}");
+            self.await_count(end, count);
         }
-        until("the dead letter", LIMIT, || {
-            match kcat::read_bytes(&self.broker, &self.topic("dead-letter")).len() {
-                1 => Ok(()),
-                other => Err(other.to_string()),
+        self.await_count("dead-letter", 1);
+    }
+
+    fn await_count(&self, end: &str, count: usize) {
+        until(&format!("{count} records on {end}"), LIMIT, || {
+            // An id before the value need not be UTF-8.
+            match kcat::read_bytes(&self.broker, &self.topic(end)).len() {
+                found if found == count => Ok(()),
+                found => Err(format!("{found} records")),
             }
         });
+    }
+}
+
+/// Where a record says which schema it was written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Nowhere: no registry is configured.
+    Plain,
+    /// In a header; the value is plain JSON all the same.
+    Header,
+    /// In five bytes before the value.
+    Prefix,
+}
+
+impl Framing {
+    /// Every framing.
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Header, Self::Prefix];
+
+    /// As the configuration spells it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "none",
+            Self::Header => "header",
+            Self::Prefix => "prefix",
+        }
+    }
+
+    /// Registers the schemas and tells the bridge where.
+    fn configure(self, bridge: Bridge) -> Bridge {
+        if self == Self::Plain {
+            return bridge;
+        }
+        let bridge = bridge
+            .with("REGISTRY__URL", &shared_registry().url())
+            .with("REGISTRY__SCHEMA_ID", self.name());
+        let output = bridge.run(&["schemas", "register"]);
+        assert!(output.status.success(), "{output:?}");
+        bridge
     }
 }
 

@@ -8,19 +8,41 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::load::{self, CALLS, LIMIT, Load, RECORDS, REPLAYED_CALLS};
-use super::{example, fetched, table};
+use super::load::{self, CALLS, Framing, LIMIT, Load, RECORDS, REPLAYED_CALLS};
+use super::table::{REFUSED, Row, WITHOUT};
+use super::{example, fetched};
 use crate::harness::process::Process;
+use crate::harness::registry::shared_registry;
 use crate::harness::until;
 
 #[test]
-fn node_prints_every_event_once_and_tells_what_came_again() {
-    let load = Load::shared();
+fn node_prints_every_event_once_and_tells_what_came_again_in_each_framing() {
+    for (framing, client) in READS {
+        prints_each_once(framing, client);
+    }
+}
+
+#[test]
+fn node_ends_at_what_it_cannot_read() {
+    for (framing, client) in REFUSES {
+        let load = Load::shared(framing);
+        let started = Instant::now();
+        let mut events = Events::start(load, client);
+        assert_eq!(events.process.wait(LIMIT), 1);
+        assert_eq!(events.process.stdout(), "");
+        let told = events.process.stderr();
+        assert!(told.starts_with("cannot read consumers-"), "{told}");
+        row(framing, client, REFUSED.to_owned(), started);
+    }
+}
+
+fn prints_each_once(framing: Framing, client: Option<&str>) {
+    let load = Load::shared(framing);
     let started = Instant::now();
-    let mut events = Events::start(load, &[]);
+    let mut events = Events::start(load, client);
     let (new, again) = events.await_lines(CALLS * 3, REPLAYED_CALLS * 3);
-    let found = format!("{RECORDS} records, {} events", new.len());
-    table::row("Node, kafkajs 2.2.4", "plain JSON", &found, started);
+    let read = format!("{RECORDS} records, {} events", new.len());
+    row(framing, client, read, started);
 
     let ids = |lines: &[String]| lines.iter().map(|line| id(line)).collect::<BTreeSet<_>>();
     assert_eq!((new.len(), ids(&new)), (CALLS * 3, load::ids()));
@@ -28,10 +50,38 @@ fn node_prints_every_event_once_and_tells_what_came_again() {
     let replayed: BTreeSet<String> = replayed.map(|it| format!("again: {}", it.id())).collect();
     assert_eq!(again.into_iter().collect::<BTreeSet<_>>(), replayed);
 
-    // The group goes on where it was: kafkajs commits what was read when it is told to end.
     events.process.signal("TERM");
     assert_eq!(events.process.wait(LIMIT), 0);
 }
+
+fn row(framing: Framing, client: Option<&str>, read: String, started: Instant) {
+    let row = Row {
+        consumer: "Node, kafkajs 2.2.4".to_owned(),
+        registry: match client {
+            None => WITHOUT,
+            Some("confluent") => "@confluentinc/schemaregistry 1.10.1",
+            Some(_) => "@kafkajs/confluent-schema-registry 3.9.0",
+        },
+        framing,
+        read,
+    };
+    row.write(started);
+}
+
+/// What is read, and by which of the registry's clients.
+const READS: [(Framing, Option<&str>); 5] = [
+    (Framing::Plain, None),
+    (Framing::Header, None),
+    (Framing::Header, Some("confluent")),
+    (Framing::Prefix, Some("confluent")),
+    (Framing::Prefix, Some("kafkajs")),
+];
+const REFUSES: [(Framing, Option<&str>); 4] = [
+    (Framing::Prefix, None),
+    (Framing::Plain, Some("confluent")),
+    (Framing::Plain, Some("kafkajs")),
+    (Framing::Header, Some("kafkajs")),
+];
 
 /// The example, running.
 struct Events {
@@ -40,13 +90,15 @@ struct Events {
 }
 
 impl Events {
-    fn start(load: &Load, more: &[&str]) -> Self {
+    fn start(load: &Load, client: Option<&str>) -> Self {
         let program = fetched("node").join("events.mjs");
         fs::copy(example("node/events.mjs"), &program).expect("the target directory is writable");
         let dir = TempDir::with_prefix("node-").expect("a temporary directory");
-        let group = load.topic("node");
-        let own = [&load.broker, &load.prefix, &group].map(String::as_str);
-        let arguments = [&[program.to_str().expect("UTF-8")], &own[..], more].concat();
+        let group = load.topic(client.unwrap_or("node"));
+        let mut arguments = vec![program.to_str().expect("UTF-8"), &load.broker];
+        arguments.extend([load.prefix.as_str(), &group]);
+        let registry = shared_registry().url();
+        arguments.extend(client.iter().flat_map(|client| [registry.as_str(), client]));
         let process = Process::spawn(Path::new("node"), arguments, dir.path(), |_| {});
         Self { process, _dir: dir }
     }

@@ -1,25 +1,22 @@
 //! `examples/python`: Confluent's client keeps every event in SQLite once, whatever comes again, late or out of order.
 
+use std::process::Output;
 use std::time::Instant;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::load::{self, CALLS, Load, RECORDS, Sent};
-use super::{example, fetched, run, table};
+use super::load::{self, CALLS, Framing, Load, RECORDS, Sent};
+use super::table::{REFUSED, Row, WITHOUT};
+use super::{example, fetched, run, try_run};
+use crate::harness::registry::shared_registry;
 
 #[test]
 fn python_keeps_every_event_once_whatever_is_read_again() {
-    let load = Load::shared();
+    let load = Load::shared(Framing::Plain);
     let sink = Sink::new();
-    let started = Instant::now();
     let read = |group: &str| sink.read(load, &["--group", &load.topic(group)]);
-
-    let new = CALLS * 3;
-    assert_eq!(read("python"), told(RECORDS, new));
-    let version = format!("Python, confluent-kafka {}", sink.version());
-    let found = format!("{RECORDS} records, {new} events");
-    table::row(&version, "plain JSON", &found, started);
+    assert_eq!(read("python"), told(RECORDS, CALLS * 3));
     sink.judge();
 
     // It goes on where it was; and it changes nothing to read everything again, as after a crash before the commit.
@@ -29,9 +26,73 @@ fn python_keeps_every_event_once_whatever_is_read_again() {
 }
 
 #[test]
+fn python_reads_each_framing_with_and_without_the_registry_or_ends_at_once() {
+    let registry = shared_registry().url();
+    let asking = ["--registry", &registry];
+    for framing in Framing::ALL {
+        let without = if framing == Framing::Prefix {
+            reads_nothing
+        } else {
+            reads_all
+        };
+        without(framing, &[]);
+        // Who asks for schemas is told of a record that has none.
+        let with = if framing == Framing::Plain {
+            reads_nothing
+        } else {
+            reads_all
+        };
+        with(framing, &asking);
+    }
+}
+
+fn reads_all(framing: Framing, registry: &[&str]) {
+    let load = Load::shared(framing);
+    let (sink, started) = (Sink::new(), Instant::now());
+    let group = load.topic(&format!("python-{}", registry.len()));
+    let told_all = sink.read(load, &[&["--group", &group], registry].concat());
+    assert_eq!(told_all, told(RECORDS, CALLS * 3));
+    sink.judge();
+    let read = format!("{RECORDS} records, {} events", CALLS * 3);
+    row(&sink, registry, framing, read, started);
+}
+
+fn reads_nothing(framing: Framing, registry: &[&str]) {
+    let load = Load::shared(framing);
+    let (sink, started) = (Sink::new(), Instant::now());
+    let group = load.topic(&format!("python-{}", registry.len()));
+    let output = sink.try_read(load, &[&["--group", &group], registry].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let events: i64 = sink
+        .open()
+        .query_row("SELECT count(*) FROM event", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(events, 0, "{output:?}");
+    row(&sink, registry, framing, REFUSED.to_owned(), started);
+}
+
+fn row(sink: &Sink, registry: &[&str], framing: Framing, read: String, started: Instant) {
+    let consumer = format!("Python, confluent-kafka {}", sink.version());
+    let registry = if registry.is_empty() {
+        WITHOUT
+    } else {
+        "its JSONDeserializer"
+    };
+    let row = Row {
+        consumer,
+        registry,
+        framing,
+        read,
+    };
+    row.write(started);
+}
+
+#[test]
 fn python_shows_what_is_known_of_a_call_and_completes_it_when_the_rest_comes_late() {
     let late = Sent { call: 4, stage: 3 };
-    let load = Load::publish("sqlite-late", |event| event.call < 10 && *event != late);
+    let load = Load::publish("sqlite-late", Framing::Plain, |event| {
+        event.call < 10 && *event != late
+    });
     let sink = Sink::new();
     sink.read(&load, &[]);
     let status = load::status(4).to_owned();
@@ -56,13 +117,20 @@ impl Sink {
 
     /// Reads to the topics' end and returns what the example tells.
     fn read(&self, load: &Load, more: &[&str]) -> String {
+        let output = self.try_read(load, more);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// [`Sink::read`] for what may fail.
+    fn try_read(&self, load: &Load, more: &[&str]) -> Output {
         let script = example("python/calls_to_sqlite.py");
         let database = self.dir.path().join("calls.db");
         let paths = [script.to_str(), Some(&load.broker), database.to_str()];
         let mut arguments: Vec<&str> = paths.into_iter().flatten().collect();
         arguments.extend(["--once", "--prefix", &load.prefix]);
         arguments.extend(more);
-        run(&fetched("python/venv/bin/python"), arguments)
+        try_run(&fetched("python/venv/bin/python"), arguments)
     }
 
     fn version(&self) -> String {

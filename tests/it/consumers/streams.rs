@@ -8,28 +8,41 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::load::{self, CALLS, LIMIT, Load, RECORDS, Sent, TYPES};
-use super::{example, fetched, table};
+use super::load::{self, CALLS, Framing, LIMIT, Load, RECORDS, Sent, TYPES};
+use super::table::{Row, WITHOUT};
+use super::{example, fetched};
 use crate::harness::process::Process;
 use crate::harness::record::Record;
 use crate::harness::{java, kcat, shared_broker, until};
 
 #[test]
-fn streams_joins_300_calls_into_300_records_whatever_was_replayed() {
-    let load = Load::shared();
+fn streams_joins_300_calls_into_300_records_whatever_was_replayed_and_in_each_framing() {
+    for framing in Framing::ALL {
+        joins_every_call(framing);
+    }
+}
+
+fn joins_every_call(framing: Framing) {
+    let load = Load::shared(framing);
     let started = Instant::now();
     let app = JoinCalls::start(load, "joined", "PT1H");
-    let joined = app.await_records(CALLS);
+    app.await_records(CALLS);
     app.await_read_to_the_end();
+    let joined = app.records();
     assert_eq!(
-        app.records().len(),
+        joined.len(),
         CALLS,
         "each call once, also behind the replay"
     );
-    let found = format!("{RECORDS} records, {} calls joined", joined.len());
-    table::row("Java, Kafka Streams 4.3.1", "plain JSON", &found, started);
+    let row = Row {
+        consumer: "Java, Kafka Streams 4.3.1".to_owned(),
+        registry: WITHOUT,
+        framing,
+        read: format!("{RECORDS} records, {} calls joined", joined.len()),
+    };
+    row.write(started);
 
-    let partitions: BTreeMap<String, i32> = kcat::read(&load.broker, &load.topic(TYPES[0]))
+    let partitions: BTreeMap<String, i32> = kcat::read_bytes(&load.broker, &load.topic(TYPES[0]))
         .into_iter()
         .map(|record| (record.key().to_owned(), record.partition))
         .collect();
@@ -49,7 +62,9 @@ fn streams_joins_300_calls_into_300_records_whatever_was_replayed() {
 #[test]
 fn streams_decides_for_a_call_after_its_grace_and_corrects_it_when_the_rest_comes() {
     let late = Sent { call: 4, stage: 3 };
-    let load = Load::publish("streams-late", |event| event.call < 10 && *event != late);
+    let load = Load::publish("streams-late", Framing::Plain, |event| {
+        event.call < 10 && *event != late
+    });
     let app = JoinCalls::start(&load, "joined-late", "PT3S");
     let newest = |records: Vec<Record>| {
         let calls = records.iter().map(|it| (it.key().to_owned(), summary(it)));
@@ -109,16 +124,16 @@ impl<'l> JoinCalls<'l> {
         kcat::read(&self.load.broker, &self.output)
     }
 
-    fn await_records(&self, count: usize) -> Vec<Record> {
+    fn await_records(&self, count: usize) {
         until(&format!("{count} calls joined"), LIMIT, || {
-            let records = self.records();
-            if records.len() >= count {
-                Ok(records)
-            } else {
-                let log = self.process.log_tail();
-                Err(format!("{} calls; its log:\n{log}", records.len()))
+            match self.records().len() {
+                found if found >= count => Ok(()),
+                found => Err(format!(
+                    "{found} calls; its log:\n{}",
+                    self.process.log_tail()
+                )),
             }
-        })
+        });
     }
 
     /// Waits until the application has nothing left to read, by Kafka's own tool.

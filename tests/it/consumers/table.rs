@@ -4,21 +4,39 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Notes that a consumer has read so many records.
-pub(super) fn row(consumer: &str, framing: &str, read: &str, started: Instant) {
-    let folder = target().join("consumers/table");
-    fs::create_dir_all(&folder).expect("the target directory is writable");
-    let line = format!(
-        "| {consumer} | {framing} | {read} | {:.1} s |\n",
-        started.elapsed().as_secs_f64()
-    );
-    print!("{line}");
-    let name: String = format!("{consumer} {framing}")
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    fs::write(folder.join(name), line).expect("the target directory is writable");
+use super::load::Framing;
+
+/// One line of the table.
+pub(super) struct Row {
+    /// The consumer and its version.
+    pub(super) consumer: String,
+    /// The client that asks the registry, if one does.
+    pub(super) registry: &'static str,
+    /// Where the records said which schema they were written with.
+    pub(super) framing: Framing,
+    /// What was read.
+    pub(super) read: String,
 }
+
+impl Row {
+    /// Writes the line beside the others.
+    pub(super) fn write(&self, started: Instant) {
+        let folder = target().join("consumers/table");
+        fs::create_dir_all(&folder).expect("the target directory is writable");
+        let seconds = started.elapsed().as_secs_f64();
+        let (consumer, registry, read) = (&self.consumer, self.registry, &self.read);
+        let framing = self.framing.name();
+        let line = format!("| {consumer} | {framing} | {registry} | {read} | {seconds:.1} s |\n");
+        print!("{line}");
+        let name = format!("{consumer} {framing} {registry}").replace(['/', ' '], "-");
+        fs::write(folder.join(name), line).expect("the target directory is writable");
+    }
+}
+
+/// No client asks a registry.
+pub(super) const WITHOUT: &str = "without";
+/// Where a consumer ends rather than to skip what it cannot read.
+pub(super) const REFUSED: &str = "refused at the first record, none skipped";
 
 /// Where `tests/run` put what the examples need.
 pub(super) fn target() -> PathBuf {
