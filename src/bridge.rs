@@ -5,6 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -13,10 +14,12 @@ use crate::config::Config;
 use crate::control::{Actions, Socket};
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
+use crate::metrics::{Metrics, Observed, Watched};
 use crate::publish::{Publisher, StartError, State};
 use crate::receive::Receiver;
 use crate::receive::health::{self, Health, Probe, Readiness};
 use crate::registry::ids::Ids;
+use crate::time::Timestamp;
 
 /// A bridge whose listeners are bound and whose journal is open.
 pub struct Bridge {
@@ -24,6 +27,7 @@ pub struct Bridge {
     journal: Journal,
     quarantine: Quarantine,
     publisher: Publisher,
+    metrics: Metrics,
     /// `None` when it could not be bound.
     control: Option<Socket>,
     webhooks: TcpListener,
@@ -67,11 +71,13 @@ impl Bridge {
         let journal = Journal::open_with(&config.journal.path, &journal_options(&config))?;
         let quarantine =
             Quarantine::open(&config.journal.path).map_err(StartingError::Quarantine)?;
-        let publisher = Publisher::start(&config, journal.clone())?;
+        let metrics = Metrics::new();
+        let publisher = Publisher::start(&config, journal.clone(), metrics.clone())?;
         Ok(Self {
             journal,
             quarantine,
             publisher,
+            metrics,
             control: control_socket(&config),
             webhooks,
             health,
@@ -107,14 +113,21 @@ impl Bridge {
             &self.config.webhooks,
             (self.journal.clone(), self.quarantine.clone()),
             probe.clone(),
+            &self.metrics,
         );
+        self.metrics.watch(observe(
+            &self.config,
+            self.journal.clone(),
+            self.quarantine.clone(),
+            self.publisher.state(),
+        ));
         let actions = Actions::new(&self.config, self.journal.clone());
         let control = serve_control(self.control, actions, until(stopped.clone()));
         let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
         let health = health::serve(
             self.health,
             &self.config.listen,
-            probe,
+            (probe, self.metrics),
             until(stopped.clone()),
         );
         let schema_ids = schema_ids.keep(until(stopped));
@@ -191,6 +204,33 @@ fn probe(journal: &Journal, kafka: State, schema_ids: Ids) -> Probe {
         journal: health_of(journal.refusal().map(|refusal| refusal.to_string())),
         kafka: health_of(kafka.alarm()),
         registry: schema_ids.health().map(health_of),
+    })
+}
+
+/// What `/metrics` looks up. What cannot be read is 0: readiness and the log say why.
+fn observe(config: &Config, journal: Journal, quarantine: Quarantine, publisher: State) -> Watched {
+    let journal_max_bytes = config.journal.max_bytes;
+    Box::new(move || {
+        let backlog = journal.backlog().unwrap_or_default();
+        let disk = journal.disk();
+        let quarantine_counts = quarantine.counts();
+        let age_ms = |since: Timestamp| Timestamp::now().unix_ms() - since.unix_ms();
+        let waited_ms = backlog.oldest.map_or(0, age_ms);
+        Observed {
+            accepting: journal.refusal().is_none(),
+            publishing: publisher.hindrance().is_none(),
+            wants_attention: publisher.finding().is_some(),
+            pending_rows: backlog.rows,
+            pending_bytes: backlog.bytes,
+            pending_seconds: Duration::from_millis(waited_ms.max(0).unsigned_abs()).as_secs_f64(),
+            journal_bytes: disk.journal_bytes,
+            wal_bytes: disk.wal_bytes,
+            journal_max_bytes,
+            free_bytes: disk.free_bytes,
+            quarantined: quarantine_counts.kept,
+            not_quarantined: quarantine_counts.dropped,
+            quarantine_bytes: disk.quarantine_bytes,
+        }
     })
 }
 

@@ -1,4 +1,5 @@
-//! `schemas list · show · write · diff · register`: the published schemas of the canonical event.
+//! `schemas list · show · write · diff · register`: the published schemas of the canonical event, and the documents
+//! beside them.
 //!
 //! `diff` is what keeps `schemas/` and the code from drifting apart: it fails on a file that is missing, differs or is
 //! not published, and on one that has changed since its release.
@@ -15,21 +16,23 @@ use anyhow::Context;
 use serde::Serialize;
 
 use self::released::Released;
-use super::output::{Mood, Output, OutputError, Shown, printable};
+use super::output::{Mood, Output, Shown, printable};
 use super::{Common, Ended, UsageError};
+use crate::config::Config;
+use crate::documents;
 use crate::event::Event;
 use crate::event::schema::{Published, published};
 
 /// What to do with the schemas.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// List the published schemas
+    /// List the published schemas and documents
     List(ListArgs),
-    /// Print a schema
+    /// Print a schema or document
     Show(ShowArgs),
-    /// Write all schemas into a directory
+    /// Write all schemas and documents into a directory
     Write(WriteArgs),
-    /// Compare a directory with the published schemas; exit code 1 when they differ
+    /// Compare a directory with the published schemas and documents; exit code 1 when they differ
     Diff(DiffArgs),
     /// Load the schemas of all topics into the configured registry; exit code 1 when one may not follow what is there
     Register(register::Args),
@@ -46,7 +49,8 @@ pub struct ListArgs {
 /// Arguments of `schemas show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// pre-conversation, post-conversation, analytics-completed or unrecognized
+    /// pre-conversation, post-conversation, analytics-completed, unrecognized; asyncapi or reference, with the topics as
+    /// configured
     #[arg(value_name = "TYPE")]
     pub topic: String,
     /// Which version [default: the latest]
@@ -81,12 +85,19 @@ pub fn run(command: &Command, common: &Common) -> anyhow::Result<Ended> {
     let mut output = Output::stdout();
     match command {
         Command::List(args) => list(&mut output, args)?,
-        Command::Show(args) => show(&mut output, args)?,
+        Command::Show(args) => show(&mut output, args, common)?,
         Command::Write(args) => write(&mut output, &args.dir)?,
         Command::Diff(args) => return diff(&mut output, args),
         Command::Register(args) => return register::run(&mut output, args, common),
     }
     Ok(Ended::Done)
+}
+
+/// What belongs into a directory: schemas, and the documents as they are without a configuration.
+fn files() -> anyhow::Result<Vec<Published>> {
+    let mut files = published();
+    files.extend(documents::published(&Config::defaults()?));
+    Ok(files)
 }
 
 #[derive(Serialize)]
@@ -98,8 +109,8 @@ struct Listed<'a> {
     bytes: usize,
 }
 
-fn list(output: &mut Output<impl Write>, args: &ListArgs) -> Result<(), OutputError> {
-    let schemas = published();
+fn list(output: &mut Output<impl Write>, args: &ListArgs) -> anyhow::Result<()> {
+    let schemas = files()?;
     let lines = schemas.iter().map(|schema| Listed {
         topic: schema.topic,
         version: Event::SCHEMA_VERSION,
@@ -107,7 +118,7 @@ fn list(output: &mut Output<impl Write>, args: &ListArgs) -> Result<(), OutputEr
         bytes: schema.text.len(),
     });
     if args.json {
-        return lines.into_iter().try_for_each(|line| output.json(&line));
+        return Ok(lines.into_iter().try_for_each(|line| output.json(&line))?);
     }
     let rows = lines.map(|line| {
         vec![
@@ -117,11 +128,15 @@ fn list(output: &mut Output<impl Write>, args: &ListArgs) -> Result<(), OutputEr
             Shown::number(line.bytes),
         ]
     });
-    output.table(&["TYPE", "VERSION", "FILE", "BYTES"], rows)
+    Ok(output.table(&["TYPE", "VERSION", "FILE", "BYTES"], rows)?)
 }
 
-fn show(output: &mut Output<impl Write>, args: &ShowArgs) -> anyhow::Result<()> {
-    let schemas = published();
+fn show(output: &mut Output<impl Write>, args: &ShowArgs, common: &Common) -> anyhow::Result<()> {
+    let mut schemas = published();
+    // A schema is the same whatever is configured, also where the configuration is broken.
+    if !schemas.iter().any(|schema| schema.topic == args.topic) {
+        schemas.extend(documents::published(&common.load()?.config));
+    }
     let Some(schema) = schemas.iter().find(|schema| schema.topic == args.topic) else {
         let known: Vec<_> = schemas.iter().map(|schema| schema.topic).collect();
         let topic = printable(&args.topic);
@@ -150,7 +165,7 @@ fn write(output: &mut Output<impl Write>, dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the directory {}", dir.display()))?;
     let released = Released::read(dir)?;
-    for schema in published() {
+    for schema in files()? {
         let path = dir.join(&schema.file);
         let done = match read(&path)? {
             Some(found) if found == schema.text.as_bytes() => "unchanged",
@@ -168,7 +183,7 @@ fn write(output: &mut Output<impl Write>, dir: &Path) -> anyhow::Result<()> {
 }
 
 fn diff(output: &mut Output<impl Write>, args: &DiffArgs) -> anyhow::Result<Ended> {
-    let differences = compare(&args.dir, &published())?;
+    let differences = compare(&args.dir, &files()?)?;
     for difference in &differences {
         if args.json {
             output.json(difference)?;
@@ -185,7 +200,7 @@ fn diff(output: &mut Output<impl Write>, args: &DiffArgs) -> anyhow::Result<Ende
     }
     if !args.json {
         output.line(&format!(
-            "If the change is meant and these versions are not released, run `schemas write {}`; a released version never changes.",
+            "If the change is meant and these versions are not released, run `schemas write {}`; a released version of a schema never changes.",
             args.dir.display()
         ))?;
     }
@@ -226,7 +241,7 @@ impl Difference {
     }
 }
 
-/// Only `.json` files count: other descriptions may lie beside the schemas.
+/// Of other files only `.json` ones count: a README may lie beside the schemas.
 fn compare(dir: &Path, schemas: &[Published]) -> anyhow::Result<Vec<Difference>> {
     let mut differences = Vec::new();
     for schema in schemas {
@@ -332,17 +347,18 @@ mod tests {
     fn written_schemas_do_not_differ_and_drift_is_told() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("made/schemas");
-        let differences = || compare(&dir, &published()).unwrap();
+        let differences = || compare(&dir, &files().unwrap()).unwrap();
         assert!(differences().iter().all(|d| d.state == State::Missing));
 
         write(&mut Output::plain(Vec::new()), &dir).unwrap();
-        fs::write(dir.join("asyncapi.yaml"), "beside").unwrap();
+        fs::write(dir.join("README.md"), "beside").unwrap();
         assert_eq!(differences(), []);
 
         let path = dir.join("unrecognized.v1.json");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replacen("draft-07", "draft-08", 1)).unwrap();
         fs::write(dir.join("stray.v9.json"), "{}").unwrap();
+        fs::write(dir.join("asyncapi.yaml"), "asyncapi: 3.0.0").unwrap();
         fs::remove_file(dir.join("post-conversation.v1.json")).unwrap();
         let found: Vec<_> = differences()
             .into_iter()
@@ -351,6 +367,7 @@ mod tests {
         let expected = [
             ("post-conversation.v1.json", State::Missing),
             ("unrecognized.v1.json", State::Differs),
+            ("asyncapi.yaml", State::Differs),
             ("stray.v9.json", State::Superfluous),
         ];
         assert_eq!(

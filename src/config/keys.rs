@@ -128,7 +128,11 @@ fn meant(key: &str, origin: &Origin) -> String {
     let section = key.split('.').next().unwrap_or_default();
     let siblings: Vec<String> = known
         .iter()
-        .filter(|known| strip_section(known, section).is_some())
+        // Those of the tables in it would bury them.
+        .filter(|known| {
+            strip_section(known, section)
+                .is_some_and(|rest| section == "webhooks" || !rest.contains('.'))
+        })
         .map(|known| spell(known))
         .collect();
     if siblings.is_empty() {

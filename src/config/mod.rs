@@ -39,7 +39,7 @@ pub use problem::{ConfigError, Problem, ProblemKind};
 pub use registry::{Credentials, Registry, SchemaId};
 pub use settings::Origin;
 pub use show::{SecretState, ShownSetting};
-pub use topics::{TOPIC_NAMES, Topics};
+pub use topics::{TOPIC_NAMES, TopicSettings, Topics};
 pub use values::parse_duration;
 pub use webhooks::{Ack, StaticHeader, Webhook};
 
@@ -107,6 +107,16 @@ impl Config {
         };
         let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
         load_layers(text, Environment::new(environment))
+    }
+
+    /// The configuration that nobody has touched.
+    ///
+    /// # Errors
+    ///
+    /// None, as a test holds.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        let nothing = Environment::new(std::iter::empty());
+        Ok(load_layers(None, nothing)?.config)
     }
 }
 

@@ -31,6 +31,29 @@ pub(super) const DURATION: Kind<Duration> = Kind {
     read: |text| parse_duration(text).filter(|duration| !duration.is_zero()),
 };
 
+/// In milliseconds, as Kafka counts it.
+pub(super) const RETENTION: Kind<i64> = Kind {
+    accepted: "a duration above 0 such as 24h, 7d or 30d, or \"forever\"",
+    read: |text| match text {
+        "forever" => Some(-1),
+        _ => {
+            let duration = parse_duration(text).filter(|duration| !duration.is_zero())?;
+            i64::try_from(duration.as_millis()).ok()
+        }
+    },
+};
+
+pub(super) const RETENTION_BYTES: Kind<i64> = Kind {
+    accepted: "a size above 0 such as 10GiB, or \"unlimited\"",
+    read: |text| match text {
+        "unlimited" => Some(-1),
+        _ => {
+            let bytes = parse_size(text).filter(|bytes| *bytes > 0)?;
+            i64::try_from(bytes).ok()
+        }
+    },
+};
+
 pub(super) const PATH: Kind<PathBuf> = Kind {
     accepted: "the path of a file",
     read: |text| (!text.is_empty()).then(|| PathBuf::from(text)),
@@ -182,6 +205,27 @@ mod tests {
         ] {
             let read = parse_duration(text).map(|d| d.as_millis());
             assert_eq!(read, expected_ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn retention_has_a_word_for_no_end() {
+        for (text, ms) in [
+            ("7d", Some(604_800_000)),
+            ("forever", Some(-1)),
+            ("-1", None),
+            ("0s", None),
+            ("604800000", None),
+        ] {
+            assert_eq!((RETENTION.read)(text), ms, "{text}");
+        }
+        for (text, bytes) in [
+            ("10GiB", Some(10 << 30)),
+            ("unlimited", Some(-1)),
+            ("0", None),
+            ("-1", None),
+        ] {
+            assert_eq!((RETENTION_BYTES.read)(text), bytes, "{text}");
         }
     }
 

@@ -41,8 +41,9 @@ fn publish(topic: &'static str, stage: Option<Stage>) -> Published {
         "title".into(),
         json!(format!("Atoms call event: {topic}, version {version}")),
     );
-    if let Some(stage) = stage {
-        narrow(&mut schema, stage);
+    match stage {
+        Some(stage) => narrow(&mut schema, stage),
+        None => give_examples(&mut schema, "type", json!(["call.transferred"])),
     }
     // Writing a tree of JSON to memory cannot fail.
     let text = serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n";
@@ -104,18 +105,18 @@ fn plain(schema: &mut Schema) {
 
 /// On a topic of one type, that type is the example, and `stage` is always there.
 fn narrow(schema: &mut Map<String, Value>, stage: Stage) {
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for (name, example) in [
-            ("type", json!([stage.name()])),
-            ("stage", json!([stage.number()])),
-        ] {
-            if let Some(Value::Object(property)) = properties.get_mut(name) {
-                property.insert("examples".into(), example);
-            }
-        }
-    }
+    give_examples(schema, "type", json!([stage.name()]));
+    give_examples(schema, "stage", json!([stage.number()]));
     if let Some(Value::Array(required)) = schema.get_mut("required") {
         required.push(json!("stage"));
+    }
+}
+
+fn give_examples(schema: &mut Map<String, Value>, field: &str, examples: Value) {
+    let properties = schema.get_mut("properties");
+    if let Some(Value::Object(field)) = properties.and_then(|properties| properties.get_mut(field))
+    {
+        field.insert("examples".into(), examples);
     }
 }
 

@@ -12,6 +12,7 @@
 //! space    max_bytes and the floor of free disk space          retention   what goes, in chunks
 //! place    directory, file, lock                               schema      tables, format, connections
 //! pending  rows for the publisher                              read        rows for the command line
+//! backlog  how much waits, for whoever watches
 //! scan     all rows with their bodies, page by page            replay      what becomes pending again
 //! quarantine   what was refused, in a file and a thread of its own
 //! ```
@@ -19,6 +20,7 @@
 //! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
 
 mod append;
+mod backlog;
 mod change;
 mod checkpoint;
 mod error;
@@ -46,6 +48,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+pub use backlog::{Backlog, OnDisk};
 pub use error::{AppendError, Limit, OpenError, ReadError};
 pub use pending::{Reader, Row};
 pub use replay::Replayed;
@@ -294,6 +297,21 @@ impl Journal {
     /// Why appends are refused now; `None` when they are not.
     pub fn refusal(&self) -> Option<AppendError> {
         self.handle.shared.refusal()
+    }
+
+    /// What waits for Kafka, for whoever watches.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read.
+    pub fn backlog(&self) -> Result<Backlog, ReadError> {
+        let next = self.handle.shared.committed().next_out_seq;
+        backlog::backlog(&self.handle.path, next.saturating_sub(self.settled()))
+    }
+
+    /// What the journal takes on its disk, and what is left there.
+    pub fn disk(&self) -> OnDisk {
+        backlog::on_disk(&self.handle.path)
     }
 
     /// A connection that reads, for another thread.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::dialect::{self, Arrival, Unreadable, encoding};
+use crate::event::Stage;
 use crate::event::json::Document;
 use crate::journal::Row;
 use crate::registry::framing::Framing;
@@ -31,6 +32,20 @@ pub(super) struct Made {
     pub(super) records: Vec<Record>,
     /// The call, for the log.
     pub(super) call_id: Option<String>,
+    /// What it is counted as.
+    pub(super) counted: Counted,
+}
+
+/// What a row is counted as.
+#[derive(Debug, Clone)]
+pub(super) enum Counted {
+    Event {
+        dialect: &'static str,
+        kind: &'static str,
+        occurred_at: Timestamp,
+        unmapped: Vec<String>,
+    },
+    DeadLetter(&'static str),
 }
 
 /// What a row says.
@@ -41,14 +56,16 @@ pub(super) struct Told {
     pub(super) event_type: Option<String>,
     /// The call; none of a dead letter.
     pub(super) call_id: Option<String>,
+    counted: Counted,
 }
 
 impl Told {
-    fn letter(record: Record) -> Self {
+    fn letter(record: Record, reason: &'static str) -> Self {
         Self {
             records: vec![record],
             event_type: None,
             call_id: None,
+            counted: Counted::DeadLetter(reason),
         }
     }
 }
@@ -81,6 +98,7 @@ impl Maker {
         let Told {
             mut records,
             call_id,
+            counted,
             ..
         } = self.tell(&row, &place).unwrap_or_else(|unreadable| {
             tracing::warn!(
@@ -90,7 +108,10 @@ impl Maker {
                 reason = unreadable.reason(),
                 "dead letter: {unreadable}"
             );
-            Told::letter(self.dead_letter(&row, None, &Fault::from(&unreadable), &place))
+            Told::letter(
+                self.dead_letter(&row, None, &Fault::from(&unreadable), &place),
+                unreadable.reason(),
+            )
         });
         for record in &mut records {
             framing.apply(record);
@@ -100,6 +121,7 @@ impl Maker {
             place,
             records,
             call_id,
+            counted,
         }
     }
 
@@ -111,12 +133,16 @@ impl Maker {
             partitions,
         };
         self.tell(row, &place).unwrap_or_else(|unreadable| {
-            Told::letter(self.dead_letter(row, None, &Fault::from(&unreadable), &place))
+            Told::letter(
+                self.dead_letter(row, None, &Fault::from(&unreadable), &place),
+                unreadable.reason(),
+            )
         })
     }
 
     /// Turns what Kafka refused into a dead letter.
     pub(super) fn bury(&self, made: &mut Made, fault: &Fault) {
+        made.counted = Counted::DeadLetter(fault.reason);
         made.records =
             vec![self.dead_letter(&made.row, made.call_id.as_deref(), fault, &made.place)];
     }
@@ -153,6 +179,12 @@ impl Maker {
         records.push(record);
         Ok(Told {
             records,
+            counted: Counted::Event {
+                dialect: event.source.dialect,
+                kind: event.stage().map_or("other", Stage::name),
+                occurred_at: event.occurred_at,
+                unmapped: event.unmapped.into_keys().collect(),
+            },
             event_type: Some(event.event_type.into_owned()),
             call_id: Some(event.call_id.into_owned()),
         })

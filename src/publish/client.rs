@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::{Stop, poison};
+use crate::metrics::KafkaMetrics;
 use crate::route::Record;
 
 /// Properties of every client: what was configured, over defaults that fit a bridge.
@@ -120,9 +121,10 @@ pub(super) fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec
 }
 
 /// Counts the records that librdkafka has not reported on, and keeps what it reports as failed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Reports {
     shared: Arc<(Mutex<Counts>, Condvar)>,
+    metrics: KafkaMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +143,14 @@ pub struct Failed {
 }
 
 impl Reports {
+    /// Nothing is on its way; statistics go to `metrics`.
+    pub fn new(metrics: KafkaMetrics) -> Self {
+        Self {
+            shared: Arc::default(),
+            metrics,
+        }
+    }
+
     /// One more record is on its way.
     pub fn expect(&self) {
         self.counts().outstanding += 1;
@@ -184,6 +194,10 @@ impl Reports {
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log(level, facility, line);
+    }
+
+    fn stats(&self, statistics: rdkafka::Statistics) {
+        self.metrics.told(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -11,10 +11,12 @@
 //! transact  rows → one transaction, or one by one      poison    what a refusal means, and what to do
 //! recover   the mark, and where to go on               arrived   what is on the topics, by its headers
 //! topics    what they should be; creates them          obstacle  what stands in a batch's way
+//! calls     what waits for Kafka, and may be left behind
 //! ```
 
 mod arrived;
 mod batch;
+mod calls;
 pub mod client;
 pub mod embedded;
 pub mod follow;
@@ -39,6 +41,7 @@ use self::topics::{Topics, TopicsError};
 use self::worker::Worker;
 use crate::config::Config;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::registry::ids::Ids;
 
 /// The publisher's thread.
@@ -55,8 +58,8 @@ impl Publisher {
     /// # Errors
     ///
     /// When librdkafka refuses a property, or no thread can be had.
-    pub fn start(config: &Config, journal: Journal) -> Result<Self, StartError> {
-        Self::start_with(config, journal, Timing::default())
+    pub fn start(config: &Config, journal: Journal, metrics: Metrics) -> Result<Self, StartError> {
+        Self::start_with(config, journal, metrics, Timing::default())
     }
 
     /// [`Publisher::start`] with other times than everybody has.
@@ -67,11 +70,18 @@ impl Publisher {
     pub fn start_with(
         config: &Config,
         journal: Journal,
+        metrics: Metrics,
         timing: Timing,
     ) -> Result<Self, StartError> {
         Topics::connect(&config.kafka)?;
         let (stop, state) = (Stop::default(), State::default());
-        let worker = Worker::new(config, journal, timing, (stop.clone(), state.clone()));
+        let worker = Worker::new(
+            config,
+            journal,
+            metrics,
+            timing,
+            (stop.clone(), state.clone()),
+        );
         let schema_ids = worker.schema_ids.clone();
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
@@ -138,6 +148,9 @@ pub struct Timing {
     pub refresh_mark: Duration,
     /// How often the topics are looked at. Default 20 s.
     pub look_at_topics: Duration,
+    /// How long a call into librdkafka may go on before its producer is given up. Default 15 s: a coordinator that is
+    /// restarted is back by then.
+    pub leave_call: Duration,
 }
 
 impl Default for Timing {
@@ -145,6 +158,7 @@ impl Default for Timing {
         Self {
             refresh_mark: Duration::from_secs(24 * 3600),
             look_at_topics: Duration::from_secs(20),
+            leave_call: Duration::from_secs(15),
         }
     }
 }

@@ -34,6 +34,7 @@ impl Preview {
             records,
             event_type,
             call_id,
+            ..
         } = self.0.preview(row, 1);
         Destination {
             key: records.first().and_then(|record| record.key.clone()),

@@ -5,6 +5,7 @@
     reason = "librdkafka's errors grow; what nobody knows ends the producer"
 )]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -13,19 +14,22 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 
 use super::batch::Made;
+use super::calls::{Call, Calls, STEP};
 use super::client::{Failed, Reports, message};
 use super::obstacle::{self, Obstacle};
 use super::recover::Mark;
 use super::{State, Stop, poison};
 use crate::failpoint;
+use crate::metrics::KafkaMetrics;
 use crate::route::Record;
 
 /// A producer that has fenced whoever had its `transactional.id` before.
 pub(super) struct Producer {
-    inner: ThreadedProducer<Reports>,
+    calls: Calls,
+    inner: Arc<ThreadedProducer<Reports>>,
     reports: Reports,
-    group: ConsumerGroupMetadata,
     mark_topic: String,
+    leave_call_after: Duration,
     stop: Stop,
     state: State,
 }
@@ -48,6 +52,12 @@ pub(super) enum Refused {
     /// Kafka did not answer in time.
     #[error("Kafka did not take a batch within {} s; check that the brokers run and can be reached from here", .0.as_secs())]
     TimedOut(Duration),
+    /// A call into librdkafka does not come back, and the producer was left behind.
+    #[error("Kafka's coordinator did not answer within {} s; another producer takes over", .0.as_secs())]
+    Silent(Duration),
+    /// The system gives no thread.
+    #[error("cannot start a thread for the transactions: {0}")]
+    Thread(std::io::Error),
     /// The process is to stop.
     #[error("stopped")]
     Stopped,
@@ -68,6 +78,10 @@ pub(super) struct Identity {
     pub(super) mark_topic: String,
     /// What `send_offsets_to_transaction` wants of that group.
     pub(super) group: ConsumerGroupMetadata,
+    /// A call that goes on for longer is left behind, and the producer with it.
+    pub(super) leave_call_after: Duration,
+    /// Gets what librdkafka tells of the producer.
+    pub(super) metrics: KafkaMetrics,
 }
 
 impl Producer {
@@ -78,18 +92,22 @@ impl Producer {
         (stop, state): (Stop, State),
     ) -> Result<Self, Refused> {
         config.set("transactional.id", &identity.id);
-        let reports = Reports::default();
-        let inner: ThreadedProducer<Reports> = config.create_with_context(reports.clone())?;
+        identity.metrics.producer_started();
+        let reports = Reports::new(identity.metrics);
+        let inner: Arc<ThreadedProducer<Reports>> =
+            Arc::new(config.create_with_context(reports.clone())?);
+        let calls = Calls::start(Arc::clone(&inner), identity.group).map_err(Refused::Thread)?;
         let producer = Self {
+            calls,
             inner,
             reports,
-            group: identity.group,
             mark_topic: identity.mark_topic,
+            leave_call_after: identity.leave_call_after,
             stop,
             state,
         };
         failpoint::hit("recover.before-fencing");
-        producer.again(|| producer.inner.init_transactions(STEP))?;
+        producer.again(&Call::Fence)?;
         failpoint::hit("recover.after-fencing");
         Ok(producer)
     }
@@ -138,12 +156,9 @@ impl Producer {
         }
         failpoint::hit("publish.before-mark");
         let offsets = mark.offsets(&self.mark_topic)?;
-        self.again(|| {
-            self.inner
-                .send_offsets_to_transaction(&offsets, &self.group, STEP)
-        })?;
+        self.again(&Call::Mark(offsets))?;
         failpoint::hit("publish.before-commit");
-        self.again(|| self.inner.commit_transaction(STEP))?;
+        self.again(&Call::Commit)?;
         failpoint::hit("publish.after-commit");
         Ok(())
     }
@@ -191,7 +206,10 @@ impl Producer {
     fn abort_for(&self, failed: Vec<Failed>) -> Refused {
         // Records that were only purged do not say why.
         let purged = failed.iter().find(|failed| poison::is_purge(failed.code));
-        let cause = purged.map(|failed| self.cause(failed.code));
+        let cause = match purged.map(|failed| self.cause(failed.code)).transpose() {
+            Ok(cause) => cause,
+            Err(refused) => return refused,
+        };
         match (self.abort(), cause) {
             (Ok(()), None) => Refused::Records(failed),
             (Ok(()), Some(cause)) => Refused::Fallen(cause),
@@ -205,18 +223,20 @@ impl Producer {
     }
 
     /// Why the transaction can only be aborted: what librdkafka answers when it is asked to go on.
-    fn cause(&self, code: RDKafkaErrorCode) -> KafkaError {
+    fn cause(&self, code: RDKafkaErrorCode) -> Result<KafkaError, Refused> {
         let mark = Mark {
             next: 0,
             last: None,
         };
-        let going_on = mark.offsets(&self.mark_topic).and_then(|offsets| {
-            self.inner
-                .send_offsets_to_transaction(&offsets, &self.group, STEP)
-        });
-        going_on
-            .err()
-            .unwrap_or(KafkaError::MessageProduction(code))
+        let going_on = mark
+            .offsets(&self.mark_topic)
+            .map_err(Refused::Producer)
+            .and_then(|offsets| self.ask(&Call::Mark(offsets)));
+        match going_on {
+            Ok(Err(error)) | Err(Refused::Producer(error)) => Ok(error),
+            Ok(Ok(())) => Ok(KafkaError::MessageProduction(code)),
+            Err(refused) => Err(refused),
+        }
     }
 
     /// Waits for the delivery reports: the commit would look for them in steps of 100 ms.
@@ -263,23 +283,43 @@ impl Producer {
 
     fn abort(&self) -> Result<(), Refused> {
         failpoint::hit("publish.before-abort");
-        self.again(|| self.inner.abort_transaction(STEP))?;
+        self.again(&Call::Abort)?;
         failpoint::hit("publish.after-abort");
         self.reports.wait(STEP);
         Ok(())
     }
 
-    /// Does it again as long as that may help and nobody wants to stop.
-    fn again(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Refused> {
+    /// Makes a call again as long as that may help and nobody wants to stop.
+    fn again(&self, call: &Call) -> Result<(), Refused> {
         let began = Instant::now();
         loop {
-            match call() {
+            match self.ask(call)? {
                 Ok(()) => return Ok(()),
                 Err(error) if !may_pass(&error) => return Err(Refused::Producer(error)),
                 Err(error) if began.elapsed() > PATIENCE => return Err(Refused::Producer(error)),
                 Err(_) if self.stop.wait(RETRY_PAUSE) => return Err(Refused::Stopped),
                 Err(_) => self.tell_slow(began),
             }
+        }
+    }
+
+    /// Makes a call, and goes away from one that does not come back.
+    fn ask(&self, call: &Call) -> Result<Result<(), KafkaError>, Refused> {
+        let began = Instant::now();
+        self.calls.begin(call.clone());
+        loop {
+            if let Some(answer) = self.calls.answer(STEP) {
+                return Ok(answer);
+            }
+            if self.stop.is_set() {
+                self.calls.leave();
+                return Err(Refused::Stopped);
+            }
+            if began.elapsed() > self.leave_call_after {
+                self.calls.leave();
+                return Err(Refused::Silent(self.leave_call_after));
+            }
+            self.tell_slow(began);
         }
     }
 }
@@ -305,8 +345,6 @@ fn may_pass(error: &KafkaError) -> bool {
     }
 }
 
-/// How long one call into librdkafka may take before the process looks whether it is to stop.
-const STEP: Duration = Duration::from_secs(1);
 /// After so long a new producer is tried: the broker ends a transaction that is left alone for 60 s.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// After so long the operator is told.

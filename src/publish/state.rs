@@ -30,6 +30,16 @@ impl State {
         seen.hindrance.clone().or_else(|| seen.finding.clone())
     }
 
+    /// What keeps the publisher from publishing.
+    pub fn hindrance(&self) -> Option<String> {
+        self.seen().hindrance.clone()
+    }
+
+    /// What somebody must see to while publishing goes on.
+    pub fn finding(&self) -> Option<String> {
+        self.seen().finding.clone()
+    }
+
     /// Nothing is published. Tells the operator once why, not at every attempt.
     pub(super) fn hinder(&self, why: &str) {
         let mut seen = self.seen();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use rdkafka::mocking::MockCluster;
+use rdkafka::mocking::{MockCluster, MockCoordinator};
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Code};
 use tempfile::TempDir;
@@ -16,9 +16,11 @@ use crate::receive::delivery::{Delivery, KeptHeaders, WebhookName};
 use crate::time::Timestamp;
 use crate::verify::VerifiedDelivery;
 
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
 /// A publisher on a cluster of its own.
 struct Road {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    cluster: Cluster,
     config: Config,
     journal: Journal,
     publisher: Publisher,
@@ -28,6 +30,10 @@ struct Road {
 
 impl Road {
     fn start() -> Self {
+        Self::start_with(Timing::default(), |_, _| {})
+    }
+
+    fn start_with(timing: Timing, prepare: impl FnOnce(&Cluster, &str)) -> Self {
         let cluster = MockCluster::new(3).unwrap();
         for topic in crate::route::topics("atoms.") {
             cluster.create_topic(&topic, 2, 1).unwrap();
@@ -44,7 +50,9 @@ impl Road {
         let config = loaded.require_kafka().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(&dir.path().join("journal.db")).unwrap();
-        let publisher = Publisher::start(&config, journal.clone()).unwrap();
+        prepare(&cluster, &format!("atoms-bridge-{}", journal.uuid()));
+        let publisher =
+            Publisher::start_with(&config, journal.clone(), Metrics::new(), timing).unwrap();
         Self {
             cluster,
             config,
@@ -87,6 +95,19 @@ impl Road {
             std::thread::sleep(Duration::from_millis(5));
         }
         began.elapsed()
+    }
+
+    /// Waits until the operator is told this.
+    fn await_alarm(&self, is_it: impl Fn(&str) -> bool) {
+        let began = Instant::now();
+        loop {
+            let alarm = self.publisher.state().alarm();
+            if alarm.as_deref().is_some_and(&is_it) {
+                return;
+            }
+            assert!(began.elapsed() < LIMIT, "told {alarm:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Every `bridge.seq` on the topic of the events, in order.
@@ -165,21 +186,45 @@ fn an_answer_that_comes_again_and_again_is_told_and_outlived() {
     let refused = Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     road.cluster.request_errors(Api::Produce, &[refused; 4]);
     road.accept(4);
-    let began = Instant::now();
-    let told = loop {
-        if let Some(alarm) = road.publisher.state().alarm() {
-            break alarm;
-        }
-        assert!(began.elapsed() < LIMIT, "no alarm");
-        std::thread::sleep(Duration::from_millis(1));
-    };
-    assert!(
-        told.contains("atoms.post-conversation")
-            && told.contains("give the bridge's principal Write"),
-        "{told}"
-    );
+    road.await_alarm(|alarm| {
+        alarm.contains("atoms.post-conversation")
+            && alarm.contains("give the bridge's principal Write")
+    });
     road.drain("after four refusals");
     assert_eq!(road.publisher.state().alarm(), None);
+    road.judge();
+}
+
+#[test]
+fn a_call_that_does_not_come_back_costs_a_producer_and_not_the_publisher() {
+    let timing = Timing {
+        leave_call: Duration::from_secs(2),
+        ..Timing::default()
+    };
+    let mut road = Road::start_with(timing, |cluster, group| {
+        let coordinators = [
+            (MockCoordinator::Group(group.to_owned()), 2),
+            (MockCoordinator::Transaction(group.to_owned()), 1),
+        ];
+        for (coordinator, broker) in coordinators {
+            cluster.coordinator(coordinator, broker).unwrap();
+        }
+        for topic in crate::route::topics("atoms.") {
+            for partition in 0..2 {
+                cluster
+                    .partition_leader(&topic, partition, Some(1))
+                    .unwrap();
+            }
+        }
+    });
+    road.accept(3);
+    road.drain("while all is well");
+    // librdkafka waits for the group's coordinator however short a time it is given.
+    road.cluster.broker_down(2).unwrap();
+    road.accept(4);
+    road.await_alarm(|alarm| alarm.contains("another producer takes over"));
+    road.cluster.broker_up(2).unwrap();
+    road.drain("when the coordinator is back");
     road.judge();
 }
 

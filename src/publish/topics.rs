@@ -1,6 +1,8 @@
 //! What the topics should be and are; creates what is missing.
 
 mod counts;
+mod plan;
+pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -10,24 +12,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
+pub use self::plan::Plan;
+
 use self::counts::{common, enough, more};
 use super::Stop;
 use super::client::{Quiet, in_steps, properties};
-use crate::config::Config;
-use crate::route;
-
-/// The topics that a configuration asks for.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Their whole names.
-    pub names: BTreeSet<String>,
-    /// Partitions of those that are created.
-    pub partitions: u32,
-    /// Replication factor of those that are created; `None`: the broker's default.
-    pub replication: Option<u16>,
-    /// `max.message.bytes` of those that are created.
-    pub max_message_bytes: u64,
-}
 
 /// Why the topics are not as they should be.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +41,38 @@ pub enum TopicsError {
     },
     /// Partition counts differ, so that the keys of one call would not meet.
     #[error(
-        "the topics' partition counts differ ({0}); give all of them the same count, since one call's events must lie in partitions of the same number"
+        "the topics' partition counts differ ({counts}): the events of one call would lie in partitions of different numbers, and consumers that join topics (Kafka Streams, Flink) would miss them without a word; Kafka can only raise a count, so raise the others to {most}: {commands}; do it while nothing is pending, since a call goes on in another partition afterwards"
     )]
-    Unequal(String),
+    Unequal {
+        /// Each topic and its count.
+        counts: String,
+        /// The highest.
+        most: u32,
+        /// What raises the others.
+        commands: String,
+    },
+    /// A topic's settings cannot be read.
+    #[error(
+        "cannot read the settings of topic {topic}: {why}; let the principal DescribeConfigs on it"
+    )]
+    Settings {
+        /// Its name.
+        topic: String,
+        /// Kafka's answer.
+        why: String,
+    },
+    /// A topic's settings cannot be altered.
+    #[error(
+        "cannot alter the settings of topic {topic}: {why}; let the principal AlterConfigs on it, or set it yourself: kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {changes}"
+    )]
+    Alter {
+        /// Its name.
+        topic: String,
+        /// Kafka's answer.
+        why: String,
+        /// What was to be set.
+        changes: String,
+    },
     /// A topic has fewer partitions than this journal publishes into.
     #[error(
         "topic {topic} has {found} partitions, but this journal publishes into {frozen}, and a call must stay in its partition; raise it: kafka-topics.sh --alter --topic {topic} --partitions {frozen}"
@@ -85,30 +103,6 @@ pub struct Ensured {
     pub created: Vec<String>,
     /// What somebody must see to, though nothing keeps the bridge from publishing.
     pub finding: Option<String>,
-}
-
-impl Plan {
-    /// What a configuration asks for.
-    pub fn of(config: &Config) -> Self {
-        let prefixes = config
-            .webhooks
-            .values()
-            .filter_map(|webhook| webhook.topic_prefix.as_deref());
-        let mut names: BTreeSet<String> = route::topics(&config.topics.prefix).collect();
-        names.extend(prefixes.flat_map(route::topics));
-        names.extend(config.topics.all.clone());
-        Self {
-            names,
-            partitions: config.topics.partitions,
-            replication: config.topics.replication,
-            max_message_bytes: max_message_bytes(config.listen.max_body_bytes),
-        }
-    }
-}
-
-/// A canonical event is at most a little larger than the body that it was made from.
-pub fn max_message_bytes(max_body_bytes: u64) -> u64 {
-    max_body_bytes + 1024 * 1024
 }
 
 /// What a topic is.
@@ -203,6 +197,17 @@ impl Topics {
         Ok(counts.collect())
     }
 
+    /// That all topics have one partition count.
+    ///
+    /// # Errors
+    ///
+    /// When they differ.
+    pub fn equal(found: &BTreeMap<String, Found>) -> Result<(), TopicsError> {
+        let counts = found.iter();
+        let counts = counts.map(|(name, found)| (name.clone(), found.partitions));
+        common(&counts.collect()).map(drop)
+    }
+
     /// Creates what is missing of `plan`.
     ///
     /// A journal that has published goes on with the count that it has `frozen`: topics with more partitions are a finding,
@@ -252,34 +257,21 @@ impl Topics {
         let count = i32::try_from(partitions).unwrap_or(i32::MAX);
         let replication =
             || TopicReplication::Fixed(plan.replication.map_or(BROKERS_DEFAULT, i32::from));
-        let max_message_bytes = plan.max_message_bytes.to_string();
         let topics: Vec<NewTopic<'_>> = names
             .iter()
             .map(|name| {
-                NewTopic::new(name, count, replication())
-                    .set("max.message.bytes", &max_message_bytes)
+                let topic = NewTopic::new(name, count, replication());
+                let settings = plan.settings(name);
+                settings.fold(topic, |topic, (key, value)| topic.set(key, value))
             })
             .collect();
-        let options = AdminOptions::new()
-            .operation_timeout(Some(TIMEOUT))
-            .request_timeout(Some(TIMEOUT));
         let failed = |topic: &str, code| TopicsError::Create {
             topic: topic.to_owned(),
             code,
             partitions,
         };
-        // The publisher's thread has no runtime; this happens once in a journal's life.
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let answers = match runtime {
-            Ok(runtime) => runtime.block_on(self.admin.create_topics(&topics, &options)),
-            Err(_) => Err(KafkaError::Canceled),
-        };
-        let answers = answers.map_err(|error| {
-            let code = error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown);
-            failed(&names.join(", "), code)
-        })?;
+        let answers = answer_of(self.admin.create_topics(&topics, &options()))
+            .map_err(|code| failed(&names.join(", "), code))?;
         for answer in answers {
             match answer {
                 // Another bridge was faster.
@@ -290,6 +282,27 @@ impl Topics {
         tracing::info!(topics = names.join(", "), partitions, "topics created");
         Ok(())
     }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .operation_timeout(Some(TIMEOUT))
+        .request_timeout(Some(TIMEOUT))
+}
+
+/// Waits for an answer where there is no runtime, as on the publisher's thread: this happens seldom.
+fn answer_of<T>(
+    request: impl Future<Output = Result<T, KafkaError>>,
+) -> Result<T, RDKafkaErrorCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let answer = match runtime {
+        Ok(runtime) => runtime.block_on(request),
+        Err(_) => Err(KafkaError::Canceled),
+    };
+    answer.map_err(|error| {
+        let code = error.rdkafka_error_code();
+        code.unwrap_or(RDKafkaErrorCode::Unknown)
+    })
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

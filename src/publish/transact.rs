@@ -2,7 +2,7 @@
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::batch::Made;
+use super::batch::{Counted, Made};
 use super::client::Failed;
 use super::poison;
 use super::producer::{Producer, Refused};
@@ -10,6 +10,7 @@ use super::recover::Mark;
 use super::worker::{Ended, Worker};
 use crate::failpoint;
 use crate::journal::Row;
+use crate::metrics::Published;
 use crate::registry::framing::Framing;
 use crate::route::Fault;
 use crate::time::Timestamp;
@@ -32,7 +33,8 @@ impl Worker {
                     id = row.id,
                     "the disk has damaged a stored body; it stays in the journal"
                 );
-                self.journal.mark_dead(row.out_seq, "checksum-mismatch")?;
+                self.journal.mark_dead(row.out_seq, DAMAGED)?;
+                self.metrics.dead_letter(&row.webhook, DAMAGED);
             }
         }
         Ok(batch)
@@ -58,7 +60,11 @@ impl Worker {
             .iter()
             .enumerate()
             .flat_map(|(at, made)| made.records.iter().map(move |r| (at, r)));
-        match producer.commit(records, &mark) {
+        let committed = producer.commit(records, &mark);
+        if committed.is_err() {
+            self.metrics.transaction_refused();
+        }
+        match committed {
             Ok(()) => self.committed(&batch, mark.next),
             Err(Refused::Records(failed)) if poison::are_about_records(&failed) => {
                 for made in batch {
@@ -108,6 +114,8 @@ impl Worker {
                 );
                 self.journal
                     .mark_dead(made.row.out_seq, poison::reason(code))?;
+                self.metrics
+                    .dead_letter(&made.row.webhook, poison::reason(code));
                 return Ok(());
             }
         }
@@ -134,6 +142,7 @@ impl Worker {
         self.journal.settle(next);
         failpoint::hit("publish.after-settle");
         self.state.well();
+        self.count(batch);
         for made in batch {
             tracing::debug!(
                 id = made.row.id,
@@ -141,6 +150,35 @@ impl Worker {
                 out_seq = made.row.out_seq,
                 "published"
             );
+        }
+    }
+}
+
+impl Worker {
+    fn count(&self, batch: &[Made]) {
+        self.metrics.transaction_committed();
+        let now = Timestamp::now();
+        for made in batch {
+            let webhook = &made.row.webhook;
+            match &made.counted {
+                Counted::DeadLetter(reason) => self.metrics.dead_letter(webhook, reason),
+                Counted::Event {
+                    dialect,
+                    kind,
+                    occurred_at,
+                    unmapped,
+                } => {
+                    let published = Published {
+                        webhook,
+                        dialect,
+                        kind,
+                        received_at: made.row.received_at,
+                        occurred_at: *occurred_at,
+                        unmapped,
+                    };
+                    self.metrics.published(&published, now);
+                }
+            }
         }
     }
 }
@@ -167,3 +205,6 @@ fn first_code(failed: &[Failed]) -> RDKafkaErrorCode {
         .first()
         .map_or(RDKafkaErrorCode::Unknown, |failed| failed.code)
 }
+
+/// Of a row whose body is no longer what was stored.
+const DAMAGED: &str = "checksum-mismatch";

@@ -21,6 +21,7 @@ use super::{State, Stop, Timing};
 use crate::config::Config;
 use crate::failpoint;
 use crate::journal::{AppendError, Journal, ReadError};
+use crate::metrics::Metrics;
 use crate::registry::framing::Framing;
 use crate::registry::ids::{Framed, Ids};
 use crate::route::DEAD_LETTER;
@@ -32,6 +33,7 @@ pub(super) struct Worker {
     pub(super) plan: Plan,
     pub(super) maker: Maker,
     pub(super) mark_topic: String,
+    pub(super) metrics: Metrics,
     pub(super) timing: Timing,
     pub(super) schema_ids: Ids,
     pub(super) stop: Stop,
@@ -73,9 +75,11 @@ impl From<Refused> for Ended {
         match refused {
             Refused::Producer(error) | Refused::Fallen(error) => Self::Kafka { error },
             Refused::Stopped => Self::Stopped,
-            Refused::Records(_) | Refused::Obstacle(_) | Refused::TimedOut(_) => {
-                Self::Refused(refused)
-            }
+            Refused::Records(_)
+            | Refused::Obstacle(_)
+            | Refused::TimedOut(_)
+            | Refused::Silent(_)
+            | Refused::Thread(_) => Self::Refused(refused),
         }
     }
 }
@@ -93,6 +97,7 @@ impl Worker {
     pub(super) fn new(
         config: &Config,
         journal: Journal,
+        metrics: Metrics,
         timing: Timing,
         (stop, state): (Stop, State),
     ) -> Self {
@@ -103,6 +108,7 @@ impl Worker {
             mark_topic: format!("{}{DEAD_LETTER}", config.topics.prefix),
             schema_ids: Ids::of(config),
             timing,
+            metrics,
             journal,
             stop,
             state,
@@ -144,6 +150,8 @@ impl Worker {
             id: group,
             mark_topic: self.mark_topic.clone(),
             group: marks.group()?,
+            leave_call_after: self.timing.leave_call,
+            metrics: self.metrics.kafka(),
         };
         let producer = Producer::start(
             self.properties(),
@@ -244,6 +252,9 @@ impl Worker {
         if config.get("linger.ms").is_none() {
             config.set("linger.ms", "0");
         }
+        if config.get("statistics.interval.ms").is_none() {
+            config.set("statistics.interval.ms", STATISTICS_MS);
+        }
         config.set("message.max.bytes", self.plan.max_message_bytes.to_string());
         config
     }
@@ -260,6 +271,8 @@ fn without_times(text: &str) -> String {
     }
 }
 
+/// About as often as Prometheus asks.
+const STATISTICS_MS: &str = "15000";
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an idle publisher sleeps before it looks whether it is to stop.

@@ -1,5 +1,5 @@
 //! The listener for orchestrators: `/livez` says that the process answers, `/readyz` whether it can make a delivery
-//! durable.
+//! durable, `/metrics` what was counted.
 //!
 //! Kafka's state is detail and never a reason for 503: leaving the load balancer would lose calls, and the journal takes
 //! them all the same. Nothing here is personal data.
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use hyper::Method;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use super::listener;
 use super::response::{Outcome, json};
 use crate::config::Listen;
+use crate::metrics::Metrics;
 
 /// Asks how things stand; called for each request, so it must be cheap and must not block.
 pub type Probe = Arc<dyn Fn() -> Readiness + Send + Sync>;
@@ -53,18 +55,23 @@ impl Readiness {
     }
 }
 
-/// Serves `/livez` and `/readyz` until `shutdown` resolves.
+/// Serves `/livez`, `/readyz` and `/metrics` until `shutdown` resolves.
 pub async fn serve(
     listener: TcpListener,
     listen: &Listen,
-    probe: Probe,
+    (probe, metrics): (Probe, Metrics),
     shutdown: impl Future<Output = ()>,
 ) {
     let router = Router::new()
         .route("/livez", any(livez))
         .route("/readyz", any(readyz))
-        .fallback(async || Outcome::NoSuchPath)
-        .with_state(probe);
+        .with_state(probe)
+        .merge(
+            Router::new()
+                .route("/metrics", any(counted))
+                .with_state(metrics),
+        )
+        .fallback(async || Outcome::NoSuchPath);
     listener::serve(listener, router, listen.read_timeout, shutdown).await;
 }
 
@@ -97,6 +104,18 @@ async fn readyz(State(probe): State<Probe>, method: Method) -> Response {
         registry,
     };
     json(code, &report)
+}
+
+/// What is looked up for it reads the journal's file, which may take a moment.
+async fn counted(State(metrics): State<Metrics>, method: Method) -> Response {
+    if !is_read(&method) {
+        return Outcome::OtherMethod(READS).into_response();
+    }
+    match tokio::task::spawn_blocking(move || metrics.text()).await {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        // A panic there was reported by its hook.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// Whether a method only looks.

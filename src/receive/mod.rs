@@ -19,12 +19,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::routing::any;
+use prometheus::IntCounter;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -32,10 +34,11 @@ use crate::config::{Ack, Listen, Webhook};
 use crate::failpoint;
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
+use crate::metrics::{Metrics, WebhookMetrics};
 use crate::time::Timestamp;
 use crate::verify::proof::Proof;
 use crate::verify::{Verifier, verify};
-use body::{Limits, Whole};
+use body::{BodyError, Limits, Whole};
 use budget::Budget;
 use delivery::{Delivery, KeptHeaders, WebhookName};
 use health::{Probe, READS, is_read};
@@ -52,6 +55,7 @@ struct Shared {
     limits: Limits,
     budget: Budget,
     probe: Probe,
+    no_such_webhook: IntCounter,
     /// Whether it is time to stop: nobody waits for Kafka any more.
     stopping: watch::Sender<bool>,
 }
@@ -61,6 +65,7 @@ struct Endpoint {
     name: WebhookName,
     verifier: Verifier,
     ack: Ack,
+    metrics: WebhookMetrics,
 }
 
 impl Receiver {
@@ -70,12 +75,14 @@ impl Receiver {
         webhooks: &BTreeMap<WebhookName, Webhook>,
         (journal, quarantine): (Journal, Quarantine),
         probe: Probe,
+        metrics: &Metrics,
     ) -> Self {
         let endpoint = |(name, webhook): (&WebhookName, &Webhook)| {
             let endpoint = Endpoint {
                 name: name.clone(),
                 verifier: Verifier::new(webhook),
                 ack: webhook.ack,
+                metrics: metrics.webhook(name.as_str(), webhook.secrets.len()),
             };
             (name.clone(), endpoint)
         };
@@ -89,6 +96,7 @@ impl Receiver {
             },
             budget: Budget::new(),
             probe,
+            no_such_webhook: metrics.no_such_webhook(),
             stopping: watch::Sender::new(false),
         }))
     }
@@ -116,17 +124,20 @@ async fn receive(State(Receiver(shared)): State<Receiver>, request: Request) -> 
         body::refuse(&head.headers, body, shared.limits);
         let path: String = head.uri.path().chars().take(LOGGED_CHARS).collect();
         tracing::warn!(path, "refused: no such webhook is configured");
+        shared.no_such_webhook.inc();
         return Outcome::NoSuchPath;
     };
     if head.method != Method::POST {
         body::refuse(&head.headers, body, shared.limits);
         tracing::warn!(webhook = %endpoint.name, method = %head.method, "refused: not a POST");
+        endpoint.metrics.other_method.inc();
         return Outcome::OtherMethod("POST");
     }
     match body::read(&head.headers, body, shared.limits, &shared.budget).await {
         Ok(whole) => shared.take(endpoint, head, whole).await,
         Err(error) => {
             tracing::warn!(webhook = %endpoint.name, reason = %error, "refused");
+            endpoint.count_unread(&error);
             Outcome::NoBody(error)
         }
     }
@@ -141,6 +152,7 @@ impl Shared {
     /// Verifies and stores a complete delivery.
     async fn take(&self, endpoint: &Endpoint, head: Parts, whole: Whole<'_>) -> Outcome {
         failpoint::hit("receive.body-complete");
+        let received = Instant::now();
         let bytes = whole.bytes.len();
         let delivery = Delivery {
             webhook: endpoint.name.clone(),
@@ -152,15 +164,19 @@ impl Shared {
             Ok(verified) => verified,
             Err(refused) => {
                 tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, "refused");
+                endpoint.metrics.refused(refused.refusal);
                 self.quarantine.offer(*refused, Proof::of(&head.headers));
                 return Outcome::Unverified;
             }
         };
         failpoint::hit("receive.verified");
+        endpoint.metrics.signed_by(verified.secret_place());
         let appending = self.journal.append(verified);
         failpoint::hit("receive.queued");
         let appended = appending.await;
         drop(whole.share);
+        endpoint.metrics.durable_since(received);
+        endpoint.count_append(&appended);
         log_append(&endpoint.name, bytes, &appended);
         match appended {
             Ok(appended) => {
@@ -185,6 +201,25 @@ impl Shared {
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
         tracing::debug!(out_seq, "answered before Kafka had it");
+    }
+}
+
+impl Endpoint {
+    fn count_unread(&self, error: &BodyError) {
+        match error {
+            BodyError::TooLarge => self.metrics.too_large.inc(),
+            BodyError::TooSlow => self.metrics.too_slow.inc(),
+            BodyError::NoRoom => self.metrics.no_room.inc(),
+            BodyError::Broken => self.metrics.not_read.inc(),
+        }
+    }
+
+    fn count_append(&self, appended: &Result<Appended, AppendError>) {
+        match appended.as_ref().map(|appended| appended.kind) {
+            Ok(AppendedKind::Stored) => self.metrics.stored.inc(),
+            Ok(AppendedKind::Duplicate) => self.metrics.duplicate.inc(),
+            Err(_) => self.metrics.not_stored.inc(),
+        }
     }
 }
 

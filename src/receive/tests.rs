@@ -15,6 +15,7 @@ use super::health::{Health, Readiness};
 use super::*;
 use crate::config::StaticHeader;
 use crate::journal::Row;
+use crate::metrics::Metrics;
 use crate::verify::secret::Secret;
 
 #[tokio::test]
@@ -401,7 +402,13 @@ async fn health_tells_the_parts_and_kafka_is_never_a_reason_for_503() {
         let address = listener.local_addr().unwrap();
         let listen = listen(MAX_BODY, PATIENT);
         let serving = tokio::spawn(async move {
-            health::serve(listener, &listen, probe, std::future::pending()).await;
+            health::serve(
+                listener,
+                &listen,
+                (probe, Metrics::new()),
+                std::future::pending(),
+            )
+            .await;
         });
         let live = ask(address, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(
@@ -464,7 +471,7 @@ impl Bridge {
         };
         let listen = listen(max_body_bytes, read_timeout);
         let stores = (journal.clone(), quarantine.clone());
-        let receiver = Receiver::new(&listen, &webhooks(), stores, probe);
+        let receiver = Receiver::new(&listen, &webhooks(), stores, probe, &Metrics::new());
         let listener = TcpListener::bind(listen.webhooks).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

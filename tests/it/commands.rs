@@ -24,7 +24,7 @@ fn topics_are_listed_created_and_found_equal() {
     assert_eq!(states, ["missing"; 5]);
 
     let theirs = format!("{prefix}unrecognized");
-    broker.create_topic(&theirs, 4);
+    broker.create_topic_with(&theirs, 4, &[("max.message.bytes", "20000000")]);
     // The controller has the topic before every client is told of it.
     until("the topic to be seen", WITHIN, || {
         kcat::try_read(&broker.address(), &theirs)
@@ -33,7 +33,7 @@ fn topics_are_listed_created_and_found_equal() {
     assert_eq!(code(&ensured), 0, "{}", stderr(&ensured));
     for line in json_lines(&ensured) {
         assert_eq!(line["partitions"], 4, "{line}");
-        let was_there = line["topic"] == theirs;
+        let was_there = line["topic"] == *theirs;
         assert_eq!(line["created"], !was_there, "{line}");
     }
     let after = bridge.run(&["topics", "list"]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use atoms_kafka_bridge::config::Config;
 use atoms_kafka_bridge::journal::Journal;
+use atoms_kafka_bridge::metrics::Metrics;
 use atoms_kafka_bridge::publish::{Publisher, Timing};
 
 use rdkafka::ClientConfig;
@@ -123,8 +124,13 @@ fn a_mark_that_is_gone_is_written_again_while_nothing_comes() {
         refresh_mark: Duration::from_millis(500),
         ..Timing::default()
     };
-    let publisher =
-        Publisher::start_with(&loaded.require_kafka().unwrap(), journal.clone(), timing).unwrap();
+    let publisher = Publisher::start_with(
+        &loaded.require_kafka().unwrap(),
+        journal.clone(),
+        Metrics::new(),
+        timing,
+    )
+    .unwrap();
     let state = publisher.state();
     until("the publisher to publish", LIMIT, || {
         state.alarm().map_or(Ok(()), Err)

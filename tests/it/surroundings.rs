@@ -290,7 +290,7 @@ impl Road {
     }
 }
 
-fn acl(broker: &str, verb: &str, resource: [&str; 2], operations: &[&str]) {
+pub(crate) fn acl(broker: &str, verb: &str, resource: [&str; 2], operations: &[&str]) {
     let mut arguments = vec![verb, "--allow-principal", "User:bridge"];
     arguments.extend(resource);
     arguments.extend(["--resource-pattern-type", "prefixed"]);

@@ -64,8 +64,7 @@ mod tests {
 
     use super::*;
     use crate::cli::output::Output;
-    use crate::cli::schemas::{State, compare, write};
-    use crate::event::schema::published;
+    use crate::cli::schemas::{State, compare, files, write};
 
     #[test]
     fn a_released_file_is_neither_changed_nor_written_over() {
@@ -82,7 +81,7 @@ mod tests {
         fs::write(path("unrecognized.v0.json"), "{}").unwrap();
         fs::write(path(LIST), list(&same, "{}")).unwrap();
         let states = || -> Vec<(String, State)> {
-            let found = compare(dir.path(), &published()).unwrap();
+            let found = compare(dir.path(), &files().unwrap()).unwrap();
             found
                 .into_iter()
                 .map(|difference| (difference.file, difference.state))

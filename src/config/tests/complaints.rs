@@ -4,15 +4,15 @@ use super::*;
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_what_was_meant() {
-    let text = "[listen]\nmax_bdy = \"1MiB\"\n\n[jurnal]\npath = \"x\"\n[webhooks.sales]\nsecrets = \"literal:0123456789abcdef\"\nsecret = \"x\"\n[topics]\nretention = \"1d\"\nzzzzzzzzzzzzzzzzzz = 1";
+    let text = "[listen]\nmax_bdy = \"1MiB\"\n\n[jurnal]\npath = \"x\"\n[webhooks.sales]\nsecrets = \"literal:0123456789abcdef\"\nsecret = \"x\"\n[topics]\nread_timeout = \"1d\"\nzzzzzzzzzzzzzzzzzz = 1";
     assert_eq!(
         problems(text, &[]),
         [
             "bridge.toml:2: listen.max_bdy: unknown key; did you mean listen.max_body?",
             "bridge.toml:5: jurnal.path: unknown key; did you mean journal.path?",
             "bridge.toml:8: webhooks.sales.secret: unknown key; did you mean webhooks.sales.secrets?",
-            "bridge.toml:10: topics.retention: unknown key; did you mean journal.retention?",
-            "bridge.toml:11: topics.zzzzzzzzzzzzzzzzzz: unknown key; known here: topics.prefix, topics.partitions, topics.replication, topics.all",
+            "bridge.toml:10: topics.read_timeout: unknown key; did you mean listen.read_timeout?",
+            "bridge.toml:11: topics.zzzzzzzzzzzzzzzzzz: unknown key; known here: topics.prefix, topics.partitions, topics.replication, topics.all, topics.retention, topics.retention_bytes, topics.max_message_bytes",
         ]
     );
 }

@@ -12,7 +12,16 @@ pub(super) fn common(counts: &BTreeMap<String, u32>) -> Result<Option<u32>, Topi
             .iter()
             .map(|(name, count)| format!("{name}: {count}"))
             .collect();
-        return Err(TopicsError::Unequal(list.join(", ")));
+        let most = distinct.last().copied().unwrap_or_default();
+        let low = counts.iter().filter(|(_, count)| **count < most);
+        let commands: Vec<String> = low
+            .map(|(name, _)| format!("kafka-topics.sh --alter --topic {name} --partitions {most}"))
+            .collect();
+        return Err(TopicsError::Unequal {
+            counts: list.join(", "),
+            most,
+            commands: commands.join(", "),
+        });
     }
     Ok(distinct.first().copied())
 }
@@ -62,6 +71,8 @@ mod tests {
         assert_eq!(common(&counts(&[("a", 3), ("b", 3)])).unwrap(), Some(3));
         let told = common(&counts(&[("a", 3), ("b", 4)])).unwrap_err();
         assert!(told.to_string().contains("a: 3, b: 4"), "{told}");
+        let what_to_do = "raise the others to 4: kafka-topics.sh --alter --topic a --partitions 4;";
+        assert!(told.to_string().contains(what_to_do), "{told}");
     }
 
     #[test]

@@ -28,12 +28,21 @@ struct Shared {
 }
 
 impl Load {
-    /// Begins to post to the webhook `default`.
+    /// Begins to post to the webhook `default`, as fast as it is answered.
     pub(crate) fn start(bridge: SocketAddr) -> Self {
+        Self::start_with(bridge, Duration::ZERO)
+    }
+
+    /// [`Load::start`] at some thousand deliveries a second at most: minutes of it are drained in seconds.
+    pub(crate) fn start_paced(bridge: SocketAddr) -> Self {
+        Self::start_with(bridge, Duration::from_millis(1))
+    }
+
+    fn start_with(bridge: SocketAddr, pause: Duration) -> Self {
         let shared = Arc::<Shared>::default();
         let lane = |lane: usize| {
             let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.post_calls(bridge, lane))
+            thread::spawn(move || shared.post_calls(bridge, lane, pause))
         };
         Self {
             lanes: (0..LANES).map(lane).collect(),
@@ -63,7 +72,7 @@ impl Load {
 }
 
 impl Shared {
-    fn post_calls(&self, bridge: SocketAddr, lane: usize) -> Vec<String> {
+    fn post_calls(&self, bridge: SocketAddr, lane: usize, pause: Duration) -> Vec<String> {
         let mut client = Client::new(bridge);
         let mut ids = Vec::new();
         while !self.over.load(Ordering::Relaxed) {
@@ -72,6 +81,9 @@ impl Shared {
             post_until_answered(&mut client, &calls::delivery(&call, step));
             self.answered.fetch_add(1, Ordering::Relaxed);
             ids.push(calls::id(&call, step));
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
         }
         ids
     }

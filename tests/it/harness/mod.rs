@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) mod bridge;
 pub(crate) mod calls;
 pub(crate) mod disk;
+pub(crate) mod foreign;
 pub(crate) mod gate;
 pub(crate) mod hop;
 pub(crate) mod http;

@@ -1,9 +1,9 @@
 //! strace: makes system calls of a running bridge fail or wait, and writes down what a bridge asks of the system.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use super::until;
@@ -12,6 +12,8 @@ use super::until;
 #[derive(Debug)]
 pub(crate) struct Strace {
     child: Child,
+    /// Open as long as it runs: it tells there of each new thread, and would die of nobody reading.
+    said: Option<BufReader<ChildStderr>>,
 }
 
 impl Strace {
@@ -27,13 +29,15 @@ impl Strace {
             command.arg("-P").arg(path);
         }
         let child = command.stderr(Stdio::piped()).spawn().expect(HOW_TO_GET);
-        let mut strace = Self { child };
+        let mut strace = Self { child, said: None };
         // It says so once every thread is held.
         let stderr = strace.child.stderr.take().expect("stderr is piped");
+        let mut stderr = BufReader::new(stderr);
         let mut said = String::new();
-        for line in BufReader::new(stderr).lines() {
+        for line in stderr.by_ref().lines() {
             let line = line.expect("strace writes text");
             if line.contains(" attached") {
+                strace.said = Some(stderr);
                 return strace;
             }
             said.push_str(&line);
@@ -51,6 +55,7 @@ impl Drop for Strace {
             .arg(self.child.id().to_string())
             .status();
         let _ = self.child.wait();
+        self.said = None;
     }
 }
 

@@ -1,0 +1,88 @@
+//! The three types that every call has, and how the sender spells them. Pure.
+
+/// The three types that every call has, in the order in which they happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The call is about to start.
+    PreConversation,
+    /// The call has ended.
+    PostConversation,
+    /// Its evaluation is ready.
+    AnalyticsCompleted,
+}
+
+impl Stage {
+    /// All, in order.
+    pub const ALL: [Self; 3] = [
+        Self::PreConversation,
+        Self::PostConversation,
+        Self::AnalyticsCompleted,
+    ];
+
+    /// Its name as the canonical type and the end of its topic's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreConversation => "pre-conversation",
+            Self::PostConversation => "post-conversation",
+            Self::AnalyticsCompleted => "analytics-completed",
+        }
+    }
+
+    /// 1, 2 or 3.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::PreConversation => 1,
+            Self::PostConversation => 2,
+            Self::AnalyticsCompleted => 3,
+        }
+    }
+
+    /// Reads any of the sender's spellings.
+    pub fn parse(spelling: &str) -> Option<Self> {
+        let folded: String = spelling.chars().map(fold).collect();
+        match folded.as_str() {
+            "pre-conversation" | "start" | "call-start" | "call-started" => {
+                Some(Self::PreConversation)
+            }
+            "post-conversation" | "end" | "call-end" | "call-ended" => Some(Self::PostConversation),
+            "analytics-completed" => Some(Self::AnalyticsCompleted),
+            _ => None,
+        }
+    }
+}
+
+/// How a word is compared: without regard to case, and with `.`, `_` and space as `-`.
+pub fn fold(c: char) -> char {
+    match c {
+        '.' | '_' | ' ' => '-',
+        _ => c.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_the_three_is_folded() {
+        for (spelling, stage) in [
+            ("pre-conversation", Stage::PreConversation),
+            ("Start", Stage::PreConversation),
+            ("call.start", Stage::PreConversation),
+            ("call.started", Stage::PreConversation),
+            ("CALL_STARTED", Stage::PreConversation),
+            ("post_conversation", Stage::PostConversation),
+            ("End", Stage::PostConversation),
+            ("call.end", Stage::PostConversation),
+            ("call ended", Stage::PostConversation),
+            ("Analytics Completed", Stage::AnalyticsCompleted),
+            ("analytics.completed", Stage::AnalyticsCompleted),
+            ("ANALYTICS_COMPLETED", Stage::AnalyticsCompleted),
+        ] {
+            assert_eq!(Stage::parse(spelling), Some(stage), "{spelling}");
+        }
+        for other in ["call.transferred", "", "started", "conversation"] {
+            assert_eq!(Stage::parse(other), None, "{other}");
+        }
+    }
+}

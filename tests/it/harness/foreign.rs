@@ -1,0 +1,51 @@
+//! Programs of tests/documents, in Node and Python, by the packages that `tests/run` fetched for them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs `tests/documents/NAME.cjs` and reads the JSON objects that it prints, one a line. Panics when it fails.
+pub(crate) fn node(name: &str, arguments: &[&str]) -> Vec<Value> {
+    let packages = fetched("npm").join("node_modules");
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", packages);
+    run(command, &format!("{name}.cjs"), arguments)
+}
+
+/// Runs `tests/documents/NAME.py` and reads the JSON objects that it prints, one a line. Panics when it fails.
+pub(crate) fn python(name: &str, arguments: &[&str]) -> Vec<Value> {
+    let command = Command::new(fetched("python").join("venv/bin/python"));
+    run(command, &format!("{name}.py"), arguments)
+}
+
+fn run(mut command: Command, file: &str, arguments: &[&str]) -> Vec<Value> {
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/documents");
+    let output = command
+        .arg(programs.join(file))
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{error}: {command:?}; run tests/run once as root"));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{command:?}: {printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let line =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+    printed.lines().map(line).collect()
+}
+
+/// A folder beside the profile's in the target directory.
+fn fetched(kind: &str) -> PathBuf {
+    let bridge = Path::new(env!("CARGO_BIN_EXE_atoms-kafka-bridge"));
+    let target = bridge.ancestors().nth(2).expect("target/PROFILE/BINARY");
+    let folder = target.join("documents").join(kind);
+    assert!(
+        folder.join("stamp").is_file(),
+        "nothing in {}: run tests/run once, it fetches the packages",
+        folder.display()
+    );
+    folder
+}
