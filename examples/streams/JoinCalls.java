@@ -35,7 +35,10 @@ import org.apache.kafka.streams.state.Stores;
  */
 public class JoinCalls {
     static final List<String> TYPES = List.of("pre-conversation", "post-conversation", "analytics-completed");
-    /** How long a call is remembered after its last event, and so how late a duplicate may come. */
+    /**
+     * How long a call is remembered after its last event, and so how late a duplicate may come. A replay of what is older goes
+     * out as a call of its own: longer than you replay, or replay whole calls.
+     */
     static final Duration REMEMBERED = Duration.ofDays(7);
     static final String STORE = "calls";
     static final ObjectMapper JSON = new ObjectMapper();

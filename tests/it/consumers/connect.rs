@@ -53,7 +53,7 @@ fn row(framing: Framing, read: String, started: Instant) {
 fn table_of(framing: Framing) -> String {
     match framing {
         Framing::Plain => "atoms_event".to_owned(),
-        other @ (Framing::Header | Framing::Prefix) => format!("atoms_event_{}", other.name()),
+        Framing::Header | Framing::Prefix => format!("atoms_event_{}", framing.name()),
     }
 }
 

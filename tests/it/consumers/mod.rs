@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::harness::java;
+
 mod connect;
 mod flink;
 mod kcat;
@@ -19,7 +21,7 @@ mod table;
 
 /// Where `tests/run` put what an example needs, such as `python/venv`.
 fn fetched(path: &str) -> PathBuf {
-    let fetched = table::target().join("consumers").join(path);
+    let fetched = java::brought("consumers").join(path);
     assert!(
         fetched.exists(),
         "no {}: run tests/run once, it fetches what the examples need",

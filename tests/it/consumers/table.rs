@@ -1,10 +1,10 @@
 //! A line for each consumer and framing: what was read and how long that took. `tests/run` prints them as one table.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::load::Framing;
+use crate::harness::java;
 
 /// One line of the table.
 pub(super) struct Row {
@@ -21,7 +21,7 @@ pub(super) struct Row {
 impl Row {
     /// Writes the line beside the others.
     pub(super) fn write(&self, started: Instant) {
-        let folder = target().join("consumers/table");
+        let folder = java::brought("consumers/table");
         fs::create_dir_all(&folder).expect("the target directory is writable");
         let seconds = started.elapsed().as_secs_f64();
         let (consumer, registry, read) = (&self.consumer, self.registry, &self.read);
@@ -37,10 +37,3 @@ impl Row {
 pub(super) const WITHOUT: &str = "without";
 /// Where a consumer ends rather than to skip what it cannot read.
 pub(super) const REFUSED: &str = "refused at the first record, none skipped";
-
-/// Where `tests/run` put what the examples need.
-pub(super) fn target() -> PathBuf {
-    let bridge = Path::new(env!("CARGO_BIN_EXE_atoms-kafka-bridge"));
-    let target = bridge.ancestors().nth(2).expect("target/PROFILE/BINARY");
-    target.to_owned()
-}
