@@ -20,6 +20,7 @@ use crate::receive::Receiver;
 use crate::receive::health::{self, Health, Probe, Readiness};
 use crate::registry::ids::Ids;
 use crate::time::Timestamp;
+use crate::traces::Traces;
 
 /// A bridge whose listeners are bound and whose journal is open.
 pub struct Bridge {
@@ -28,6 +29,7 @@ pub struct Bridge {
     quarantine: Quarantine,
     publisher: Publisher,
     metrics: Metrics,
+    traces: Traces,
     /// `None` when it could not be bound.
     control: Option<Socket>,
     webhooks: TcpListener,
@@ -72,12 +74,15 @@ impl Bridge {
         let quarantine =
             Quarantine::open(&config.journal.path).map_err(StartingError::Quarantine)?;
         let metrics = Metrics::new();
-        let publisher = Publisher::start(&config, journal.clone(), metrics.clone())?;
+        let traces = Traces::of_process(journal.uuid(), || metrics.spans());
+        let telemetry = (metrics.clone(), traces.clone());
+        let publisher = Publisher::start(&config, journal.clone(), telemetry)?;
         Ok(Self {
             journal,
             quarantine,
             publisher,
             metrics,
+            traces,
             control: control_socket(&config),
             webhooks,
             health,
@@ -113,7 +118,7 @@ impl Bridge {
             &self.config.webhooks,
             (self.journal.clone(), self.quarantine.clone()),
             probe.clone(),
-            &self.metrics,
+            (&self.metrics, self.traces.clone()),
         );
         self.metrics.watch(observe(
             &self.config,
@@ -138,10 +143,12 @@ impl Bridge {
         };
         tokio::join!(deliveries, health, control, schema_ids, told);
         let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
+        let traces = self.traces;
         let closing = tokio::task::spawn_blocking(move || {
             publisher.stop();
             quarantine.close();
             journal.close();
+            traces.close(LAST_SPANS);
         });
         if closing.await.is_err() {
             tracing::error!("closing failed; what is pending is published after the next start");
@@ -237,3 +244,6 @@ fn observe(config: &Config, journal: Journal, quarantine: Quarantine, publisher:
 fn health_of(trouble: Option<String>) -> Health {
     trouble.map_or(Health::Ok, |reason| Health::Failing { reason })
 }
+
+/// How long the last spans may take to reach the collector: with all else less than the 10 s that orchestrators give.
+const LAST_SPANS: Duration = Duration::from_secs(1);

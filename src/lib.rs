@@ -51,4 +51,5 @@ pub mod registry;
 pub mod route;
 pub mod telemetry;
 pub mod time;
+pub mod traces;
 pub mod verify;

@@ -269,7 +269,7 @@ fn made_traceparent(place: &Place) -> String {
 }
 
 /// W3C Trace Context: `00-{32 hex}-{16 hex}-{2 hex}`, ids not all zero.
-fn is_traceparent(text: &str) -> bool {
+pub(crate) fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let hex = |part: &str, length: usize| {
         part.len() == length

@@ -369,3 +369,13 @@ pub enum AppendedKind {
     /// The same webhook, id and body were on disk already.
     Duplicate,
 }
+
+impl AppendedKind {
+    /// The word for it, in answers, logs and traces.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}

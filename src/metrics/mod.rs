@@ -6,6 +6,7 @@
 
 mod fields;
 mod kafka;
+mod spans;
 mod state;
 
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::time::Timestamp;
 use crate::verify::Refusal;
 use fields::Fields;
 pub use kafka::KafkaMetrics;
+pub use spans::SpanMetrics;
 pub use state::{Observed, Watched};
 
 /// Everything that is counted. Clones share it.
@@ -174,6 +176,11 @@ impl Metrics {
     /// What librdkafka tells of itself.
     pub fn kafka(&self) -> KafkaMetrics {
         self.kafka.clone()
+    }
+
+    /// What becomes of spans; asked for once, and only when there are traces.
+    pub fn spans(&self) -> SpanMetrics {
+        SpanMetrics::new(&self.registry)
     }
 
     /// Adds what is looked up when somebody asks.

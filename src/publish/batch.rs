@@ -12,6 +12,7 @@ use crate::journal::Row;
 use crate::registry::framing::Framing;
 use crate::route::{self, Fault, Letter, Place, Record};
 use crate::time::Timestamp;
+use crate::traces::{Span, Traces};
 
 /// Makes records; the same for every batch of a journal.
 pub(super) struct Maker {
@@ -21,6 +22,7 @@ pub(super) struct Maker {
     prefixes: HashMap<String, String>,
     all: Option<String>,
     decoded_limit_bytes: usize,
+    traces: Traces,
 }
 
 /// What becomes of one row.
@@ -34,6 +36,8 @@ pub(super) struct Made {
     pub(super) call_id: Option<String>,
     /// What it is counted as.
     pub(super) counted: Counted,
+    /// Its part of the delivery's trace, from here to the commit.
+    pub(super) span: Option<Span>,
 }
 
 /// What a row is counted as.
@@ -71,7 +75,7 @@ impl Told {
 }
 
 impl Maker {
-    pub(super) fn new(config: &Config, journal: Uuid) -> Self {
+    pub(super) fn new(config: &Config, journal: Uuid, traces: Traces) -> Self {
         let prefix = |webhook: &crate::config::Webhook| {
             Some((
                 webhook.name.as_str().to_owned(),
@@ -85,11 +89,16 @@ impl Maker {
             prefixes: config.webhooks.values().filter_map(prefix).collect(),
             all: config.topics.all.clone(),
             decoded_limit_bytes: max_body_bytes.saturating_mul(DECODED_TIMES),
+            traces,
         }
     }
 
     /// The records of a row.
-    pub(super) fn make(&self, row: Row, partitions: u32, framing: &Framing) -> Made {
+    pub(super) fn make(&self, mut row: Row, partitions: u32, framing: &Framing) -> Made {
+        let span = self.traces.publishing(row.headers.traceparent.as_deref());
+        if let Some(span) = &span {
+            row.headers.traceparent = Some(span.traceparent());
+        }
         let place = Place {
             journal: self.journal,
             out_seq: row.out_seq,
@@ -122,6 +131,7 @@ impl Maker {
             records,
             call_id,
             counted,
+            span,
         }
     }
 
@@ -221,6 +231,37 @@ impl Made {
     pub(super) fn restamp(&mut self, now: Timestamp) {
         for record in &mut self.records {
             record.timestamp = now;
+        }
+    }
+
+    /// Ends its part of the trace: the transaction is committed.
+    pub(super) fn end_span(&mut self) {
+        let Some(mut span) = self.span.take() else {
+            return;
+        };
+        // A row's records are one, or its like on the topic for all and then that one.
+        if let Some(record) = self.records.last() {
+            span.rename(format!("send {}", record.topic));
+            span.say("messaging.destination.name", record.topic.clone());
+            span.say(
+                "messaging.destination.partition.id",
+                record.partition.to_string(),
+            );
+            span.say(
+                "messaging.message.body.size",
+                i64::try_from(record.value.len()).unwrap_or(i64::MAX),
+            );
+        }
+        span.say("messaging.system", "kafka");
+        span.say("messaging.operation.type", "send");
+        span.say("messaging.message.id", self.row.id.clone());
+        span.say("bridge.seq", self.place.out_seq.cast_signed());
+        if let Some(call_id) = &self.call_id {
+            span.say("messaging.kafka.message.key", call_id.clone());
+        }
+        match self.counted {
+            Counted::DeadLetter(reason) => span.fail(reason),
+            Counted::Event { .. } => span.end(),
         }
     }
 }

@@ -43,6 +43,7 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::registry::ids::Ids;
+use crate::traces::Traces;
 
 /// The publisher's thread.
 pub struct Publisher {
@@ -58,8 +59,12 @@ impl Publisher {
     /// # Errors
     ///
     /// When librdkafka refuses a property, or no thread can be had.
-    pub fn start(config: &Config, journal: Journal, metrics: Metrics) -> Result<Self, StartError> {
-        Self::start_with(config, journal, metrics, Timing::default())
+    pub fn start(
+        config: &Config,
+        journal: Journal,
+        telemetry: (Metrics, Traces),
+    ) -> Result<Self, StartError> {
+        Self::start_with(config, journal, telemetry, Timing::default())
     }
 
     /// [`Publisher::start`] with other times than everybody has.
@@ -70,7 +75,7 @@ impl Publisher {
     pub fn start_with(
         config: &Config,
         journal: Journal,
-        metrics: Metrics,
+        telemetry: (Metrics, Traces),
         timing: Timing,
     ) -> Result<Self, StartError> {
         Topics::connect(&config.kafka)?;
@@ -78,7 +83,7 @@ impl Publisher {
         let worker = Worker::new(
             config,
             journal,
-            metrics,
+            telemetry,
             timing,
             (stop.clone(), state.clone()),
         );

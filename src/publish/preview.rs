@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::batch::{Maker, Told};
 use crate::config::Config;
 use crate::journal::Row;
+use crate::traces::Traces;
 
 /// Reads rows as the publisher does.
 pub struct Preview(Maker);
@@ -25,7 +26,7 @@ pub struct Destination {
 impl Preview {
     /// By the topics and prefixes of this configuration.
     pub fn new(config: &Config) -> Self {
-        Self(Maker::new(config, Uuid::nil()))
+        Self(Maker::new(config, Uuid::nil(), Traces::default()))
     }
 
     /// Where a row would go, if Kafka takes it.

@@ -52,7 +52,7 @@ impl Road {
         let journal = Journal::open(&dir.path().join("journal.db")).unwrap();
         prepare(&cluster, &format!("atoms-bridge-{}", journal.uuid()));
         let publisher =
-            Publisher::start_with(&config, journal.clone(), Metrics::new(), timing).unwrap();
+            Publisher::start_with(&config, journal.clone(), Default::default(), timing).unwrap();
         Self {
             cluster,
             config,

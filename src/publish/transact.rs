@@ -65,7 +65,7 @@ impl Worker {
             self.metrics.transaction_refused();
         }
         match committed {
-            Ok(()) => self.committed(&batch, mark.next),
+            Ok(()) => self.committed(batch, mark.next),
             Err(Refused::Records(failed)) if poison::are_about_records(&failed) => {
                 for made in batch {
                     if self.stop.is_set() {
@@ -90,7 +90,7 @@ impl Worker {
             let records = made.records.iter().map(|record| (0, record));
             let code = match producer.commit(records, &mark) {
                 Ok(()) => {
-                    self.committed(std::slice::from_ref(&made), mark.next);
+                    self.committed(vec![made], mark.next);
                     return Ok(());
                 }
                 Err(Refused::Records(failed)) if poison::are_about_records(&failed) => {
@@ -116,6 +116,9 @@ impl Worker {
                     .mark_dead(made.row.out_seq, poison::reason(code))?;
                 self.metrics
                     .dead_letter(&made.row.webhook, poison::reason(code));
+                if let Some(span) = made.span.take() {
+                    span.fail(poison::reason(code));
+                }
                 return Ok(());
             }
         }
@@ -138,12 +141,13 @@ impl Worker {
         self.maker.bury(made, &fault);
     }
 
-    fn committed(&self, batch: &[Made], next: u64) {
+    fn committed(&self, mut batch: Vec<Made>, next: u64) {
         self.journal.settle(next);
         failpoint::hit("publish.after-settle");
         self.state.well();
-        self.count(batch);
-        for made in batch {
+        self.count(&batch);
+        for made in &mut batch {
+            made.end_span();
             tracing::debug!(
                 id = made.row.id,
                 call_id = made.call_id,

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::registry::framing::Framing;
 use crate::registry::ids::{Framed, Ids};
 use crate::route::DEAD_LETTER;
+use crate::traces::Traces;
 
 /// What the publisher's thread has.
 pub(super) struct Worker {
@@ -97,13 +98,13 @@ impl Worker {
     pub(super) fn new(
         config: &Config,
         journal: Journal,
-        metrics: Metrics,
+        (metrics, traces): (Metrics, Traces),
         timing: Timing,
         (stop, state): (Stop, State),
     ) -> Self {
         Self {
             plan: Plan::of(config),
-            maker: Maker::new(config, journal.uuid()),
+            maker: Maker::new(config, journal.uuid(), traces),
             kafka: config.kafka.clone(),
             mark_topic: format!("{}{DEAD_LETTER}", config.topics.prefix),
             schema_ids: Ids::of(config),

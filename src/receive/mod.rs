@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -36,6 +36,7 @@ use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
 use crate::metrics::{Metrics, WebhookMetrics};
 use crate::time::Timestamp;
+use crate::traces::{self, Span, Traces};
 use crate::verify::proof::Proof;
 use crate::verify::{Verifier, verify};
 use body::{BodyError, Limits, Whole};
@@ -55,6 +56,7 @@ struct Shared {
     limits: Limits,
     budget: Budget,
     probe: Probe,
+    traces: Traces,
     no_such_webhook: IntCounter,
     /// Whether it is time to stop: nobody waits for Kafka any more.
     stopping: watch::Sender<bool>,
@@ -75,7 +77,7 @@ impl Receiver {
         webhooks: &BTreeMap<WebhookName, Webhook>,
         (journal, quarantine): (Journal, Quarantine),
         probe: Probe,
-        metrics: &Metrics,
+        (metrics, traces): (&Metrics, Traces),
     ) -> Self {
         let endpoint = |(name, webhook): (&WebhookName, &Webhook)| {
             let endpoint = Endpoint {
@@ -96,6 +98,7 @@ impl Receiver {
             },
             budget: Budget::new(),
             probe,
+            traces,
             no_such_webhook: metrics.no_such_webhook(),
             stopping: watch::Sender::new(false),
         }))
@@ -119,6 +122,7 @@ impl Receiver {
 }
 
 async fn receive(State(Receiver(shared)): State<Receiver>, request: Request) -> Outcome {
+    let began = shared.traces.now();
     let (head, body) = request.into_parts();
     let Some(endpoint) = shared.endpoint(head.uri.path()) else {
         body::refuse(&head.headers, body, shared.limits);
@@ -134,7 +138,7 @@ async fn receive(State(Receiver(shared)): State<Receiver>, request: Request) -> 
         return Outcome::OtherMethod("POST");
     }
     match body::read(&head.headers, body, shared.limits, &shared.budget).await {
-        Ok(whole) => shared.take(endpoint, head, whole).await,
+        Ok(whole) => shared.take(endpoint, head, whole, began).await,
         Err(error) => {
             tracing::warn!(webhook = %endpoint.name, reason = %error, "refused");
             endpoint.count_unread(&error);
@@ -150,7 +154,13 @@ impl Shared {
     }
 
     /// Verifies and stores a complete delivery.
-    async fn take(&self, endpoint: &Endpoint, head: Parts, whole: Whole<'_>) -> Outcome {
+    async fn take(
+        &self,
+        endpoint: &Endpoint,
+        head: Parts,
+        whole: Whole<'_>,
+        began: Option<SystemTime>,
+    ) -> Outcome {
         failpoint::hit("receive.body-complete");
         let received = Instant::now();
         let bytes = whole.bytes.len();
@@ -160,7 +170,7 @@ impl Shared {
             headers: kept_headers(&head.headers),
             body: whole.bytes,
         };
-        let verified = match verify(delivery, &head.headers, &endpoint.verifier) {
+        let mut verified = match verify(delivery, &head.headers, &endpoint.verifier) {
             Ok(verified) => verified,
             Err(refused) => {
                 tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, "refused");
@@ -171,21 +181,30 @@ impl Shared {
         };
         failpoint::hit("receive.verified");
         endpoint.metrics.signed_by(verified.secret_place());
+        let traceparent = verified.headers().traceparent.as_deref();
+        let span = self.traces.request(began, traceparent);
+        if let Some(span) = &span {
+            verified.continue_trace(span.traceparent());
+        }
+        let append_span = span.as_ref().and_then(|span| span.child(traces::APPEND));
         let appending = self.journal.append(verified);
         failpoint::hit("receive.queued");
         let appended = appending.await;
+        if let Some(span) = append_span {
+            end_append(span, &appended);
+        }
         drop(whole.share);
         endpoint.metrics.durable_since(received);
         endpoint.count_append(&appended);
         log_append(&endpoint.name, bytes, &appended);
-        match appended {
-            Ok(appended) => {
-                self.wait_for_kafka(endpoint.ack, appended.out_seq).await;
-                failpoint::hit("receive.before-answer");
-                Outcome::Kept(appended)
-            }
-            Err(_) => Outcome::NotKept,
+        if let Ok(appended) = &appended {
+            self.wait_for_kafka(endpoint.ack, appended.out_seq).await;
+            failpoint::hit("receive.before-answer");
         }
+        if let Some(span) = span {
+            end_request(span, (&endpoint.name, bytes), &appended);
+        }
+        appended.map_or(Outcome::NotKept, Outcome::Kept)
     }
 
     /// The journal's word is enough when Kafka takes too long, or the bridge is to stop.
@@ -233,6 +252,43 @@ fn log_append(webhook: &WebhookName, bytes: usize, appended: &Result<Appended, A
     }
 }
 
+fn end_append(mut span: Span, appended: &Result<Appended, AppendError>) {
+    match appended {
+        Ok(appended) => {
+            span.say("bridge.seq", appended.out_seq.cast_signed());
+            span.end();
+        }
+        Err(_) => span.fail(NOT_STORED),
+    }
+}
+
+fn end_request(
+    mut span: Span,
+    (webhook, bytes): (&WebhookName, usize),
+    appended: &Result<Appended, AppendError>,
+) {
+    span.say("http.request.method", "POST");
+    span.say("http.route", "/webhooks/{name}");
+    span.say(
+        "http.request.body.size",
+        i64::try_from(bytes).unwrap_or(i64::MAX),
+    );
+    span.say("bridge.webhook", webhook.as_str().to_owned());
+    match appended {
+        Ok(Appended { kind, id, .. }) => {
+            span.say("http.response.status_code", 200_i64);
+            span.say("messaging.message.id", id.clone());
+            span.say(OUTCOME, kind.word());
+            span.end();
+        }
+        Err(_) => {
+            span.say("http.response.status_code", 503_i64);
+            span.say(OUTCOME, NOT_STORED);
+            span.fail(NOT_STORED);
+        }
+    }
+}
+
 /// Headers worth keeping: those that are short and plain, the first of each.
 fn kept_headers(headers: &HeaderMap) -> KeptHeaders {
     let kept = |name: HeaderName| {
@@ -269,6 +325,8 @@ async fn no_such_path(State(Receiver(shared)): State<Receiver>, request: Request
     Outcome::NoSuchPath
 }
 
+const OUTCOME: &str = "bridge.outcome";
+const NOT_STORED: &str = "not-stored";
 /// How much of an unknown path is logged.
 const LOGGED_CHARS: usize = 80;
 /// How long a kept header may be.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::BodyError;
-use crate::journal::{Appended, AppendedKind};
+use crate::journal::Appended;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -59,11 +59,7 @@ impl IntoResponse for Outcome {
 }
 
 fn kept(appended: &Appended) -> Response {
-    let status = match appended.kind {
-        AppendedKind::Stored => "stored",
-        AppendedKind::Duplicate => "duplicate",
-    };
-    let id = &appended.id;
+    let (status, id) = (appended.kind.word(), &appended.id);
     json(StatusCode::OK, &Kept { status, id })
 }
 

@@ -471,7 +471,8 @@ impl Bridge {
         };
         let listen = listen(max_body_bytes, read_timeout);
         let stores = (journal.clone(), quarantine.clone());
-        let receiver = Receiver::new(&listen, &webhooks(), stores, probe, &Metrics::new());
+        let telemetry = (&Metrics::new(), Traces::default());
+        let receiver = Receiver::new(&listen, &webhooks(), stores, probe, telemetry);
         let listener = TcpListener::bind(listen.webhooks).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -149,6 +149,11 @@ impl VerifiedDelivery {
         &self.delivery.headers
     }
 
+    /// Lets the trace go on from another place than the sender named; no signature covers that header.
+    pub fn continue_trace(&mut self, traceparent: String) {
+        self.delivery.headers.traceparent = Some(traceparent);
+    }
+
     /// The raw body, as signed.
     pub fn body(&self) -> &bytes::Bytes {
         &self.delivery.body

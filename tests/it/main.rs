@@ -59,4 +59,5 @@ mod starting;
 mod stopping;
 mod surroundings;
 mod topics;
+mod traces;
 mod tree;

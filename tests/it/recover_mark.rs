@@ -10,6 +10,7 @@ use atoms_kafka_bridge::config::Config;
 use atoms_kafka_bridge::journal::Journal;
 use atoms_kafka_bridge::metrics::Metrics;
 use atoms_kafka_bridge::publish::{Publisher, Timing};
+use atoms_kafka_bridge::traces::Traces;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -127,7 +128,7 @@ fn a_mark_that_is_gone_is_written_again_while_nothing_comes() {
     let publisher = Publisher::start_with(
         &loaded.require_kafka().unwrap(),
         journal.clone(),
-        Metrics::new(),
+        (Metrics::new(), Traces::default()),
         timing,
     )
     .unwrap();

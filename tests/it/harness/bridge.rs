@@ -376,7 +376,9 @@ pub(crate) fn post_with(
 
 /// Only what the test sets: a developer's own settings for a bridge must not decide a test.
 fn set_environment(command: &mut Command, environment: &BTreeMap<String, String>) {
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ATOMS_")) {
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("ATOMS_") || name.starts_with("OTEL_"))
+    {
         command.env_remove(name);
     }
     command.envs(environment);

@@ -15,8 +15,16 @@ pub(crate) fn node(name: &str, arguments: &[&str]) -> Vec<Value> {
 
 /// Runs `tests/documents/NAME.py` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn python(name: &str, arguments: &[&str]) -> Vec<Value> {
-    let command = Command::new(fetched("python").join("venv/bin/python"));
-    run(command, &format!("{name}.py"), arguments)
+    run(
+        Command::new(interpreter()),
+        &format!("{name}.py"),
+        arguments,
+    )
+}
+
+/// The Python that has the packages.
+pub(crate) fn interpreter() -> PathBuf {
+    fetched("python").join("venv/bin/python")
 }
 
 fn run(mut command: Command, file: &str, arguments: &[&str]) -> Vec<Value> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) mod bridge;
 pub(crate) mod calls;
+pub(crate) mod collector;
 pub(crate) mod disk;
 pub(crate) mod foreign;
 pub(crate) mod gate;
