@@ -217,6 +217,7 @@ Examples:
       After a wrong secret was mended: what verifies now is published.
   atoms-kafka-bridge completions bash > ~/.local/share/bash-completion/completions/atoms-kafka-bridge
 
+Traces go to the OTLP collector that OTEL_EXPORTER_OTLP_ENDPOINT names; without it there are none.
 Every key of bridge.toml can be set as ATOMS_BRIDGE__SECTION__KEY in the environment, which wins.
 Times (--since, --until) are a duration back from now, such as 24h, or RFC 3339.
 Exit codes: 0 done, 1 a finding or failure, 2 wrong usage or configuration.";

@@ -152,7 +152,7 @@ pub const OF_DEAD_LETTERS: [Header; 18] = [
 const TRACEPARENT: Header = always(
     "traceparent",
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-    "W3C Trace Context: the request's own, or one that the bridge made when it had none or a broken one.",
+    "W3C Trace Context: in the request's own trace, or in one that the bridge made when it had none or a broken one.",
 );
 const JOURNAL: Header = always(
     "bridge.journal",

@@ -109,7 +109,7 @@ impl Worker {
                 self.bury(&mut made, code);
             } else {
                 tracing::error!(
-                    seq = made.row.seq, id = made.row.id, %code,
+                    seq = made.row.seq, id = made.row.id, call_id = made.call_id, %code,
                     "even the dead-letter topic refuses this delivery; it stays in the journal"
                 );
                 self.journal
@@ -134,6 +134,7 @@ impl Worker {
             webhook = made.row.webhook,
             seq = made.row.seq,
             id = made.row.id,
+            call_id = made.call_id,
             reason = fault.reason,
             "dead letter: {}",
             fault.message
@@ -149,6 +150,7 @@ impl Worker {
         for made in &mut batch {
             made.end_span();
             tracing::debug!(
+                webhook = made.row.webhook,
                 id = made.row.id,
                 call_id = made.call_id,
                 out_seq = made.row.out_seq,

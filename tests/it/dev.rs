@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::harness::process::Process;
-use crate::harness::{kcat, ports, until};
+use crate::harness::{kcat, logs, ports, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_atoms-kafka-bridge");
 
@@ -20,6 +20,7 @@ fn dev_with_calls_shows_every_event_and_ends_well() {
         .current_dir(dir.path())
         .output()
         .unwrap();
+    logs::keep_output(&output.stderr);
     let (out, log) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}\n{log}");
     // Eight calls are two of each dialect: three events each, but two in the dialect with two events.
@@ -48,6 +49,7 @@ fn dev_with_calls_shows_every_event_and_ends_well() {
 fn dev_is_read_from_outside_until_it_is_told_to_end() {
     let _ports = ports::default_ports();
     let dir = TempDir::with_prefix("dev-").unwrap();
+    logs::keep(dir.path());
     let mut dev = Process::spawn(
         Path::new(BINARY),
         ["dev", "--rate", "20"],

@@ -35,6 +35,7 @@ mod faults;
 mod fsync_trace;
 mod golden;
 mod http_table;
+mod logs;
 mod metrics;
 mod nothing_missing;
 mod outage;

@@ -44,12 +44,7 @@ fn one_trace_goes_from_the_request_to_the_record_as_a_collector_received_it() {
         .map(|topic| kcat::read(&broker, &format!("{prefix}{topic}")));
     check_way(&spans, &pre[0], Some(SENT), &calls::id("CALL-traced", 0));
     check_way(&spans, &post[0], None, &calls::id("CALL-traced", 1));
-    let dead_send = check_way(
-        &spans,
-        &dead[0],
-        None,
-        dead[0].header("ce_id").unwrap(),
-    );
+    let dead_send = check_way(&spans, &dead[0], None, dead[0].header("ce_id").unwrap());
     assert_eq!(dead_send["reason"], "not-json", "{dead_send:#}");
     assert_eq!(post[1].header("traceparent"), Some(UNSAMPLED));
     for span in &spans {

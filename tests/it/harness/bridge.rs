@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::http::{Answer, Client};
 use super::process::{Process, Usage};
-use super::{ports, until};
+use super::{logs, ports, until};
 
 /// The secret that every bridge here is given, as `ATOMS_WEBHOOK_SECRET`, and every delivery is signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough";
@@ -119,6 +119,9 @@ impl Bridge {
     pub(crate) fn launch(&mut self) {
         assert!(self.process.is_none(), "the bridge runs already");
         self.log_before = self.log().len();
+        let file = fs::read_to_string(self.dir.path().join("bridge.toml")).unwrap_or_default();
+        logs::note_secrets(&self.environment, &file);
+        logs::keep(self.dir.path());
         let configure = |command: &mut Command| set_environment(command, &self.environment);
         let own = std::iter::once(BINARY).chain(self.arguments.iter().copied());
         let mut line = self.wrapper.iter().map(String::as_str).chain(own);
@@ -135,11 +138,13 @@ impl Bridge {
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(BINARY);
         set_environment(&mut command, &self.environment);
-        command
+        let output = command
             .args(arguments)
             .current_dir(self.dir.path())
             .output()
-            .expect("the bridge is built")
+            .expect("the bridge is built");
+        logs::keep_output(&output.stderr);
+        output
     }
 
     /// Kills the bridge at once; journal and addresses stay for [`Bridge::resume`].
