@@ -13,6 +13,7 @@ mod body;
 mod budget;
 mod listener;
 mod response;
+mod spans;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
 use crate::metrics::{Metrics, WebhookMetrics};
 use crate::time::Timestamp;
-use crate::traces::{self, Span, Traces};
+use crate::traces::{self, Traces};
 use crate::verify::proof::Proof;
 use crate::verify::{Verifier, verify};
 use body::{BodyError, Limits, Whole};
@@ -191,7 +192,7 @@ impl Shared {
         failpoint::hit("receive.queued");
         let appended = appending.await;
         if let Some(span) = append_span {
-            end_append(span, &appended);
+            spans::end_append(span, &appended);
         }
         drop(whole.share);
         endpoint.metrics.durable_since(received);
@@ -202,7 +203,7 @@ impl Shared {
             failpoint::hit("receive.before-answer");
         }
         if let Some(span) = span {
-            end_request(span, (&endpoint.name, bytes), &appended);
+            spans::end_request(span, (&endpoint.name, bytes), &appended);
         }
         appended.map_or(Outcome::NotKept, Outcome::Kept)
     }
@@ -252,43 +253,6 @@ fn log_append(webhook: &WebhookName, bytes: usize, appended: &Result<Appended, A
     }
 }
 
-fn end_append(mut span: Span, appended: &Result<Appended, AppendError>) {
-    match appended {
-        Ok(appended) => {
-            span.say("bridge.seq", appended.out_seq.cast_signed());
-            span.end();
-        }
-        Err(_) => span.fail(NOT_STORED),
-    }
-}
-
-fn end_request(
-    mut span: Span,
-    (webhook, bytes): (&WebhookName, usize),
-    appended: &Result<Appended, AppendError>,
-) {
-    span.say("http.request.method", "POST");
-    span.say("http.route", "/webhooks/{name}");
-    span.say(
-        "http.request.body.size",
-        i64::try_from(bytes).unwrap_or(i64::MAX),
-    );
-    span.say("bridge.webhook", webhook.as_str().to_owned());
-    match appended {
-        Ok(Appended { kind, id, .. }) => {
-            span.say("http.response.status_code", 200_i64);
-            span.say("messaging.message.id", id.clone());
-            span.say(OUTCOME, kind.word());
-            span.end();
-        }
-        Err(_) => {
-            span.say("http.response.status_code", 503_i64);
-            span.say(OUTCOME, NOT_STORED);
-            span.fail(NOT_STORED);
-        }
-    }
-}
-
 /// Headers worth keeping: those that are short and plain, the first of each.
 fn kept_headers(headers: &HeaderMap) -> KeptHeaders {
     let kept = |name: HeaderName| {
@@ -325,8 +289,6 @@ async fn no_such_path(State(Receiver(shared)): State<Receiver>, request: Request
     Outcome::NoSuchPath
 }
 
-const OUTCOME: &str = "bridge.outcome";
-const NOT_STORED: &str = "not-stored";
 /// How much of an unknown path is logged.
 const LOGGED_CHARS: usize = 80;
 /// How long a kept header may be.
