@@ -51,6 +51,7 @@ mod registry_ids;
 mod registry_outage;
 mod registry_register;
 mod released;
+mod reload;
 mod replay;
 mod road;
 mod secrets;

@@ -26,7 +26,9 @@ pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod strace;
 pub(crate) mod tally;
+pub(crate) mod tls;
 pub(crate) mod trace;
+pub(crate) mod web;
 
 /// One broker for all tests that do not break it; started by the first that asks. Use names from [`unique`] on it.
 pub(crate) fn shared_broker() -> &'static kafka::Broker {
