@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::response::Response;
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -171,8 +172,13 @@ async fn over_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         counted.fetch_add(1, Ordering::Relaxed);
         let under_way = (Arc::clone(&counted), until_answered.clone());
         let answers = answers.clone();
+        let is_head = request.method() == Method::HEAD;
         tokio::spawn(async move {
-            let answer = answers.answer(peer, request).await;
+            let mut answer = answers.answer(peer, request).await;
+            if is_head {
+                // In HTTP/1.1 hyper leaves it out by itself.
+                *answer.body_mut() = Body::empty();
+            }
             drop(under_way);
             answer
         })

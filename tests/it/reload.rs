@@ -1,18 +1,16 @@
 //! Webhooks, secrets and the certificate are exchanged under load, and nobody notices.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{RwLock, Semaphore};
 
 use crate::harness::bridge::{Bridge, signature};
 use crate::harness::calls::{delivery, id, judge};
-use crate::harness::tls::{Authority, Certificate};
+use crate::harness::reloading::{applied, install, reload, replace};
+use crate::harness::tls::Authority;
 use crate::harness::web::{Connection, Version};
-use crate::harness::{shared_broker, unique, until};
+use crate::harness::{shared_broker, unique};
 
 #[test]
 fn ten_thousand_deliveries_are_kept_while_everything_is_reloaded_a_hundred_times() {
@@ -171,63 +169,6 @@ fn configuration(round: usize) -> String {
          [webhooks.default]\nsecrets = [\"file:even\", \"file:odd\"]\n{}",
         if round % 2 == 1 { coming } else { "" }
     )
-}
-
-/// Puts a certificate where the bridge looks for it.
-fn install(dir: &Path, certificate: &Certificate) {
-    for (from, name) in [
-        (&certificate.cert, "tls.pem"),
-        (&certificate.key, "tls.key"),
-    ] {
-        replace(
-            dir,
-            name,
-            &fs::read_to_string(from).expect("openssl wrote it"),
-        );
-    }
-}
-
-/// Exchanges a file at once, as careful tools do.
-fn replace(dir: &Path, name: &str, content: &str) {
-    let new = dir.join(format!("{name}.new"));
-    fs::write(&new, content).expect("the directory is writable");
-    fs::rename(new, dir.join(name)).expect("the directory is writable");
-}
-
-/// Has the bridge take up what is on disk, and waits until it has.
-fn reload(bridge: &mut Bridge) {
-    let before = applied(bridge);
-    bridge.running().signal("HUP");
-    until(
-        "the configuration to be taken up",
-        Duration::from_secs(10),
-        || {
-            let log = bridge.log();
-            if applied(bridge) > before {
-                Ok(())
-            } else {
-                Err(log)
-            }
-        },
-    );
-}
-
-fn applied(bridge: &Bridge) -> u64 {
-    metric(
-        bridge,
-        "atoms_bridge_config_reloads_total{outcome=\"applied\"}",
-    )
-}
-
-fn metric(bridge: &Bridge, series: &str) -> u64 {
-    let text = bridge
-        .health("/metrics")
-        .expect("the bridge answers")
-        .text();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
-    line.unwrap_or_else(|| panic!("no {series} in {text}"))
 }
 
 const ROUNDS: usize = 100;

@@ -1,9 +1,13 @@
 //! A client of HTTP/1.1 and HTTP/2, with TLS and without, for many requests at once on a runtime of the test's own.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::{http1, http2};
@@ -18,8 +22,8 @@ use super::http::Answer;
 
 /// A connection. Of HTTP/2, clones are the same one.
 pub(crate) enum Connection {
-    One(http1::SendRequest<Full<Bytes>>),
-    Two(http2::SendRequest<Full<Bytes>>),
+    One(http1::SendRequest<BoxBody<Bytes, Infallible>>),
+    Two(http2::SendRequest<BoxBody<Bytes, Infallible>>),
 }
 
 /// A version of HTTP.
@@ -112,6 +116,24 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> hyper::Result<Answer> {
+        let body = Full::new(Bytes::from(body)).boxed();
+        self.request_with(method, path, headers, body).await
+    }
+
+    /// Posts a part of a body and then nothing.
+    pub(crate) async fn stall(&mut self, path: &str, part: &'static str) -> hyper::Result<Answer> {
+        let body = Stalling(Some(part)).boxed();
+        self.request_with("POST", path, &[("content-length", "1000")], body)
+            .await
+    }
+
+    async fn request_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: BoxBody<Bytes, Infallible>,
+    ) -> hyper::Result<Answer> {
         // HTTP/2 wants a whole address, and makes of it what HTTP/1.1 has in `Host`.
         let uri = match self {
             Self::One(_) => path.to_owned(),
@@ -124,9 +146,7 @@ impl Connection {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request
-            .body(Full::new(Bytes::from(body)))
-            .expect("a request");
+        let request = request.body(body).expect("a request");
         let answer = match self {
             Self::One(sender) => {
                 sender.ready().await?;
@@ -150,5 +170,25 @@ impl Connection {
                 .collect(),
             body: body.collect().await?.to_bytes().to_vec(),
         })
+    }
+}
+
+/// A body of which only the beginning comes.
+struct Stalling(Option<&'static str>);
+
+impl hyper::body::Body for Stalling {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(part) => Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(
+                part.as_bytes(),
+            ))))),
+            None => Poll::Pending,
+        }
     }
 }
