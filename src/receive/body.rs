@@ -40,6 +40,18 @@ pub(super) enum BodyError {
     Broken,
 }
 
+impl BodyError {
+    /// A stable word for it.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::TooSlow => "too-slow",
+            Self::NoRoom => "no-room",
+            Self::Broken => "not-read",
+        }
+    }
+}
+
 /// Reads a body to its end.
 pub(super) async fn read<'a>(
     headers: &HeaderMap,

@@ -4,7 +4,8 @@
 //! Between its last byte and the journal's queue nothing is awaited, so a complete delivery is verified and queued whole
 //! or not at all, and a sender that hangs up takes nothing back. 200 is said after the commit that holds the delivery.
 //!
-//! Each outcome is logged once, here, with names and sizes: never a body, a secret or a signature.
+//! Each outcome is logged once, here, with names and sizes: never a body, a secret or a signature. Floods of refusals are
+//! summed up ([`refusals`]).
 
 pub mod delivery;
 pub mod health;
@@ -15,6 +16,7 @@ mod budget;
 mod client;
 mod connection;
 mod listener;
+mod refusals;
 mod response;
 mod stream;
 #[cfg(test)]
@@ -48,6 +50,7 @@ use client::Client;
 use connection::{Answers, Manner};
 use delivery::{Delivery, KeptHeaders, WebhookName};
 use health::{Probe, READS, is_read};
+use refusals::Refusals;
 use response::Outcome;
 use tls::Handshakes;
 
@@ -65,6 +68,7 @@ struct Shared {
     budget: Budget,
     probe: Probe,
     no_such_webhook: IntCounter,
+    refusals: Refusals,
     /// Whether it is time to stop: nobody waits for Kafka any more.
     stopping: watch::Sender<bool>,
 }
@@ -128,6 +132,7 @@ impl Receiver {
             budget: Budget::new(),
             probe,
             no_such_webhook: metrics.no_such_webhook(),
+            refusals: Refusals::default(),
             stopping: watch::Sender::new(false),
         }))
     }
@@ -139,11 +144,15 @@ impl Receiver {
             handshakes: self.0.handshakes.clone(),
         };
         let shared = Arc::clone(&self.0);
-        let shutdown = async move {
+        let shutdown = async {
             shutdown.await;
             shared.stopping.send_replace(true);
         };
-        listener::serve_with(listener, self, manner, shutdown).await;
+        tokio::select! {
+            () = listener::serve_with(listener, self, manner, shutdown) => {}
+            () = shared.refusals.sum_up_for_ever() => {}
+        }
+        shared.refusals.sum_up();
     }
 
     /// Goes on with the webhooks, certificate and proxies of another configuration. Requests under way end with the old
@@ -178,27 +187,33 @@ impl Shared {
     async fn receive(&self, peer: SocketAddr, head: Parts, body: Incoming) -> Outcome {
         let Some(endpoint) = self.endpoint(head.uri.path()) else {
             body::refuse(&head.headers, body, self.limits);
-            let path: String = head.uri.path().chars().take(LOGGED_CHARS).collect();
-            let live = self.live.load();
-            let client = live.client(peer, &head.headers);
-            tracing::warn!(path, %client, "refused: no such webhook is configured");
+            if self.refusals.is_told(None, "no-such-webhook") {
+                let path: String = head.uri.path().chars().take(LOGGED_CHARS).collect();
+                let live = self.live.load();
+                let client = live.client(peer, &head.headers);
+                tracing::warn!(path, %client, "refused: no such webhook is configured");
+            }
             self.no_such_webhook.inc();
             return Outcome::NoSuchPath;
         };
         if head.method != Method::POST {
             body::refuse(&head.headers, body, self.limits);
-            let live = self.live.load();
-            let client = live.client(peer, &head.headers);
-            tracing::warn!(webhook = %endpoint.name, method = %head.method, %client, "refused: not a POST");
+            if self.refusals.is_told(Some(&endpoint.name), "other-method") {
+                let live = self.live.load();
+                let client = live.client(peer, &head.headers);
+                tracing::warn!(webhook = %endpoint.name, method = %head.method, %client, "refused: not a POST");
+            }
             endpoint.metrics.other_method.inc();
             return Outcome::OtherMethod("POST");
         }
         match body::read(&head.headers, body, self.limits, &self.budget).await {
             Ok(whole) => self.take(&endpoint, peer, head, whole).await,
             Err(error) => {
-                let live = self.live.load();
-                let client = live.client(peer, &head.headers);
-                tracing::warn!(webhook = %endpoint.name, reason = %error, %client, "refused");
+                if self.refusals.is_told(Some(&endpoint.name), error.reason()) {
+                    let live = self.live.load();
+                    let client = live.client(peer, &head.headers);
+                    tracing::warn!(webhook = %endpoint.name, reason = %error, %client, "refused");
+                }
                 endpoint.count_unread(&error);
                 Outcome::NoBody(error)
             }
@@ -250,9 +265,14 @@ impl Shared {
         let verified = match verify(delivery, &head.headers, &endpoint.verifier) {
             Ok(verified) => verified,
             Err(refused) => {
-                let live = self.live.load();
-                let client = live.client(peer, &head.headers);
-                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, %client, "refused");
+                if self
+                    .refusals
+                    .is_told(Some(&endpoint.name), refused.refusal.reason())
+                {
+                    let live = self.live.load();
+                    let client = live.client(peer, &head.headers);
+                    tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, %client, "refused");
+                }
                 endpoint.metrics.refused(refused.refusal);
                 self.quarantine.offer(*refused, Proof::of(&head.headers));
                 return Outcome::Unverified;
@@ -266,7 +286,9 @@ impl Shared {
         drop(whole.share);
         endpoint.metrics.durable_since(received);
         endpoint.count_append(&appended);
-        log_append(&endpoint.name, bytes, &appended);
+        if appended.is_ok() || self.refusals.is_told(Some(&endpoint.name), "not-stored") {
+            log_append(&endpoint.name, bytes, &appended);
+        }
         match appended {
             Ok(appended) => {
                 self.wait_for_kafka(endpoint.ack, appended.out_seq).await;

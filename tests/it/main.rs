@@ -32,6 +32,7 @@ mod documents;
 mod encodings;
 mod export;
 mod faults;
+mod flood;
 mod fsync_trace;
 mod golden;
 mod http_table;

@@ -243,6 +243,18 @@ fn a_wrong_certificate_is_told_by_file_with_what_to_do() {
     }
 }
 
+#[test]
+fn send_asks_for_the_name_of_a_receiver_with_tls() {
+    let bridge = secured(&Authority::new());
+    let output = bridge.run(&["send"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("give one as in `send https://your.host:"),
+        "{text}"
+    );
+}
+
 /// A bridge with a certificate of that authority, which publishes nowhere.
 fn secured(authority: &Authority) -> Bridge {
     let bridge = Bridge::new("127.0.0.1:1").with_file(
