@@ -25,6 +25,7 @@ mod cloud_events;
 mod commands;
 mod consumers;
 mod damage;
+mod deployment;
 mod dev;
 mod disk_errors;
 mod disk_full;
