@@ -8,6 +8,7 @@
 mod container;
 mod image;
 mod kubernetes;
+mod operations;
 mod systemd;
 
 use std::collections::BTreeMap;
