@@ -58,6 +58,7 @@ mod secrets;
 mod senders;
 mod starting;
 mod stopping;
+mod supply;
 mod surroundings;
 mod topics;
 mod tree;
