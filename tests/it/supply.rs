@@ -49,7 +49,7 @@ fn the_bill_of_materials_is_one_and_says_what_is_in_the_binary() {
     assert!(printed == again, "the same lock file gives the same bytes");
     let bill: Value = serde_json::from_str(&printed).unwrap();
     let dir = TempDir::with_prefix("sbom-").unwrap();
-    let mut judge = |text: &str| {
+    let judge = |text: &str| {
         let file = dir.path().join("bom.json");
         fs::write(&file, text).unwrap();
         let mut python = Command::new(tools().join("python"));

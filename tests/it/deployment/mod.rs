@@ -5,6 +5,7 @@
 //! a cluster, systemd running, or a container engine. What only those could show is tried with the kernel's own means: the
 //! bridge runs in the image's file system under the manifest's restrictions.
 
+mod compose;
 mod container;
 mod image;
 mod kubernetes;
