@@ -79,13 +79,14 @@ fn unreachable(told: Option<(RDKafkaErrorCode, String)>, error: &KafkaError) -> 
             unanswered,
         )
     });
-    let advice = match code {
-        RDKafkaErrorCode::SSL => {
-            "check security.protocol, ssl.ca.location and the name in bootstrap.servers against the brokers' certificate"
-        }
-        RDKafkaErrorCode::Resolve => "check the name in bootstrap.servers",
-        code if is_final(code) => "check sasl.mechanism, sasl.username and sasl.password",
-        _ => poison::advice(RDKafkaErrorCode::AllBrokersDown),
+    let advice = if code == RDKafkaErrorCode::SSL {
+        "check security.protocol, ssl.ca.location and the names in bootstrap.servers against the brokers' certificates"
+    } else if code == RDKafkaErrorCode::Resolve {
+        "check the name in bootstrap.servers"
+    } else if is_final(code) {
+        "check sasl.mechanism, sasl.username and sasl.password"
+    } else {
+        poison::advice(RDKafkaErrorCode::AllBrokersDown)
     };
     ReachError::Unreachable { reason, advice }
 }

@@ -21,6 +21,7 @@ mod acknowledgement;
 mod all_topic;
 mod bodies;
 mod broker;
+mod check;
 mod cloud_events;
 mod commands;
 mod consumers;

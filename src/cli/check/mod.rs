@@ -293,11 +293,15 @@ fn write(
 
 fn summary(findings: &[Finding]) -> String {
     let count = |state| findings.iter().filter(|found| found.state == state).count();
+    let counted = |state, one: &str| match count(state) {
+        1 => format!("1 {one}"),
+        count => format!("{count} {one}s"),
+    };
     format!(
-        "{} ok, {} warnings, {} failures, {} not run",
+        "{} ok, {}, {}, {} not run",
         count(State::Ok),
-        count(State::Warning),
-        count(State::Failure),
+        counted(State::Warning, "warning"),
+        counted(State::Failure, "failure"),
         count(State::NotRun)
     )
 }
@@ -345,7 +349,7 @@ mod tests {
         ];
         let mut written = Vec::new();
         write(&mut Output::plain(&mut written), &findings, false).unwrap();
-        let expected = "ok       kafka  reached\nfailure  disk   full\\u{1b}\n                → make room\n1 ok, 0 warnings, 1 failures, 0 not run\n";
+        let expected = "ok       kafka  reached\nfailure  disk   full\\u{1b}\n                → make room\n1 ok, 0 warnings, 1 failure, 0 not run\n";
         assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 }
