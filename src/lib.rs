@@ -50,6 +50,7 @@ pub mod publish;
 pub mod receive;
 pub mod registry;
 pub mod route;
+pub mod sender;
 pub mod telemetry;
 pub mod time;
 pub mod verify;

@@ -36,6 +36,7 @@ pub struct Client {
     key_text: Arc<Redacted>,
     pace: Arc<Pace>,
     timeout: Duration,
+    tries: u32,
 }
 
 /// A webhook to be made.
@@ -89,7 +90,13 @@ impl Client {
             key_text: Arc::new(Redacted(text.to_owned())),
             pace: Arc::new(Pace::new(config.requests_per_second)),
             timeout: config.timeout,
+            tries: TRIES,
         })
+    }
+
+    /// The same client that asks so often at most; once for whoever rather hears at once how things stand.
+    pub fn with_tries(self, tries: u32) -> Self {
+        Self { tries, ..self }
     }
 
     /// Whether the API takes the key: the cheapest question that there is.
@@ -324,7 +331,7 @@ impl Client {
                 Hope::MayBeDone => call.repeatable == Repeatable::No,
             };
             let asked_for = failure.wait.unwrap_or_default();
-            if hopeless || again >= TRIES || asked_for > LONGEST_WAIT {
+            if hopeless || again >= self.tries || asked_for > LONGEST_WAIT {
                 return Err(failure.error);
             }
             let pause = pause(again).max(asked_for);
@@ -427,7 +434,7 @@ impl Client {
     }
 
     /// What the API says, about webhooks and agents alone: about calls it may name people.
-    fn words(&self, call: &Call, answer: &Failed) -> String {
+    pub(super) fn words(&self, call: &Call, answer: &Failed) -> String {
         if call.path.starts_with(contract::CALLS.path) {
             return String::new();
         }
@@ -508,7 +515,7 @@ struct Done {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Failed {
+pub(super) struct Failed {
     errors: Vec<Value>,
     retry_after: Option<f64>,
 }

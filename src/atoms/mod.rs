@@ -19,3 +19,6 @@ mod pace;
 
 pub use client::Client;
 pub use error::AtomsError;
+
+#[cfg(test)]
+mod tests;
