@@ -10,7 +10,6 @@ pub mod dev;
 pub mod journal;
 pub mod output;
 pub mod quarantine;
-pub mod samples;
 pub mod schemas;
 pub mod select;
 pub mod send;

@@ -13,9 +13,10 @@ use crate::config::{Config, Need};
 ///
 /// Whatever keeps it from taking deliveries.
 pub fn run(common: &Common) -> anyhow::Result<Ended> {
-    let config = common
-        .load()?
-        .require(&[Need::Kafka, Need::Registry, Need::Webhooks])?;
+    let config =
+        common
+            .load()?
+            .require(&[Need::Kafka, Need::Registry, Need::Atoms, Need::Webhooks])?;
     runtime()?.block_on(serve(config))?;
     Ok(Ended::Done)
 }

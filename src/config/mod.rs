@@ -7,6 +7,7 @@
 //! A secret is resolved when the configuration is loaded, but missed only by a command that needs it
 //! ([`Loaded::require`]), and it is never printed.
 
+mod atoms;
 mod environment;
 mod file;
 mod journal;
@@ -32,6 +33,7 @@ use std::path::Path;
 
 use crate::receive::delivery::WebhookName;
 
+pub use atoms::Atoms;
 pub use environment::process_environment;
 pub use journal::Journal;
 pub use listen::Listen;
@@ -62,6 +64,8 @@ pub struct Config {
     pub topics: Topics,
     /// `[registry]`; absent without `registry.url`.
     pub registry: Option<Registry>,
+    /// `[atoms]`
+    pub atoms: Atoms,
 }
 
 /// A configuration without errors, in which some commands may yet miss something.
@@ -82,6 +86,10 @@ pub enum Need {
     Kafka,
     /// Every secret in `[registry]`.
     Registry,
+    /// The key in `[atoms]`, if one is set.
+    Atoms,
+    /// The key in `[atoms]`, which must be set.
+    ApiKey,
     /// Every secret of every webhook.
     Webhooks,
     /// The secrets of one webhook, which must be configured.
@@ -131,6 +139,7 @@ impl fmt::Debug for Config {
             .field("kafka", &kafka)
             .field("topics", &self.topics)
             .field("registry", &self.registry)
+            .field("atoms", &self.atoms)
             .finish()
     }
 }
@@ -183,7 +192,12 @@ impl Loaded {
                     kind: ProblemKind::NoSuchWebhook(known.collect::<Vec<_>>().join(", ")),
                 })
             }
-            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Webhooks => None,
+            Need::Webhook(_)
+            | Need::Kafka
+            | Need::Registry
+            | Need::Atoms
+            | Need::ApiKey
+            | Need::Webhooks => None,
         }
     }
 }
@@ -200,7 +214,11 @@ impl fmt::Debug for Loaded {
 
 impl Need {
     fn covers(&self, unmet: &Self) -> bool {
-        self == unmet || (*self == Self::Webhooks && matches!(unmet, Self::Webhook(_)))
+        match self {
+            Self::Webhooks => matches!(unmet, Self::Webhook(_)),
+            Self::ApiKey => matches!(unmet, Self::ApiKey | Self::Atoms),
+            Self::Kafka | Self::Registry | Self::Atoms | Self::Webhook(_) => self == unmet,
+        }
     }
 }
 
@@ -217,6 +235,7 @@ fn load_layers(
     environment.overlay(&mut settings, &mut problems);
     keys::reject_unknown(&settings, &mut problems);
     keys::lay_defaults(&mut settings);
+    atoms::lay_defaults(&mut settings, &environment);
 
     let mut reader = Reader::new(&settings, &environment, problems);
     let config = read(&mut reader);
@@ -249,6 +268,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let kafka = kafka::read(reader);
     let topics = topics::read(reader);
     let registry = registry::read(reader);
+    let atoms = atoms::read(reader);
     later::read(reader);
     let config = Config {
         listen: listen?,
@@ -257,6 +277,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         kafka: kafka?,
         topics: topics?,
         registry: registry?,
+        atoms: atoms?,
     };
     compare(&config, reader);
     Some(config)
