@@ -105,6 +105,24 @@ pub fn try_rights(
     Ok(rights)
 }
 
+/// Whether a topic refuses records of now, since this machine's clock is further ahead than the brokers allow.
+///
+/// The record lies in an aborted transaction when it is not refused.
+///
+/// # Errors
+///
+/// librdkafka refuses a property.
+pub fn is_present_refused(
+    kafka: &BTreeMap<String, String>,
+    topic: &str,
+) -> Result<bool, TopicsError> {
+    let trial = Trial::start(kafka).map_err(TopicsError::Properties)?;
+    let now_ms = Timestamp::now().unix_ms();
+    let written = trial.fence().and_then(|()| trial.write(topic, now_ms));
+    let refused = written.err().and_then(|error| error.rdkafka_error_code());
+    Ok(refused == Some(REFUSED_TIMESTAMP))
+}
+
 /// A timestamp that the topic refuses, unless the clocks differ; `None` when it takes any.
 fn beyond(limit_ms: &str, now: Timestamp) -> Option<i64> {
     let limit_ms: i64 = limit_ms.parse().ok().filter(|ms| *ms <= LONGEST_LIMIT_MS)?;

@@ -1,13 +1,14 @@
 //! `check` on a sound set-up: every line is well, nothing is left behind, nothing is counted.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::harness::bridge::Bridge;
 use crate::harness::disk::{self, Disk};
 use crate::harness::registry::shared_registry;
-use crate::harness::{kcat, shared_broker, unique};
+use crate::harness::{kcat, shared_broker, unique, until};
 
 #[test]
 fn a_sound_setup_is_well_in_every_line_whether_serve_runs_or_not() {
@@ -119,6 +120,40 @@ impl Checked {
         lines.filter(|line| line["check"] == check).collect()
     }
 
+    /// As [`Checked::of`], once so many topics are seen: the controller has them before every client is told.
+    pub(crate) fn await_topics(bridge: &Bridge, count: usize) -> Self {
+        until("the topics to be seen", Duration::from_secs(30), || {
+            let checked = Self::of(bridge);
+            let missing = checked.lines("topics");
+            let missing = missing.iter().filter(|line| {
+                let what = line["what"].as_str().unwrap();
+                what.ends_with("is missing")
+            });
+            match 5 - missing.count() {
+                seen if seen == count => Ok(checked),
+                _ => Err(format!("{checked:?}")),
+            }
+        })
+    }
+
+    /// That a broken set-up got this line, which is printed with its name.
+    pub(crate) fn has(&self, name: &str, expected: &Expected) {
+        let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        let found = self.lines(expected.check).into_iter().find(|line| {
+            line["state"] == expected.state
+                && text(line, "what").contains(&expected.what)
+                && text(line, "todo").contains(&expected.todo)
+        });
+        let line = found.unwrap_or_else(|| panic!("{name}: no {expected:?} in {self:#?}"));
+        println!(
+            "| {name} | {} | {}: {} | {} |",
+            expected.state,
+            expected.check,
+            text(line, "what"),
+            text(line, "todo")
+        );
+    }
+
     /// Every probe has run and found nothing. How fast the disk of a test's machine is proves nothing.
     pub(crate) fn is_well(&self) {
         let is_speed = |line: &Value| {
@@ -134,7 +169,45 @@ impl Checked {
     }
 }
 
-const CHECKS: [&str; 11] = [
+/// A line, by parts of its text.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    check: &'static str,
+    state: &'static str,
+    what: String,
+    todo: String,
+}
+
+impl Expected {
+    pub(crate) fn ok(check: &'static str, what: &str) -> Self {
+        Self::new(check, "ok", what, "")
+    }
+
+    pub(crate) fn warning(check: &'static str, what: &str, todo: &str) -> Self {
+        Self::new(check, "warning", what, todo)
+    }
+
+    pub(crate) fn failure(check: &'static str, what: &str, todo: &str) -> Self {
+        assert!(!todo.is_empty(), "a failure says what to do");
+        Self::new(check, "failure", what, todo)
+    }
+
+    pub(crate) fn waits(check: &'static str, on: &str) -> Self {
+        let what = format!("it waits for the line {on}");
+        Self::new(check, "not-run", &what, "")
+    }
+
+    fn new(check: &'static str, state: &'static str, what: &str, todo: &str) -> Self {
+        Self {
+            check,
+            state,
+            what: what.to_owned(),
+            todo: todo.to_owned(),
+        }
+    }
+}
+
+const CHECKS: [&str; 12] = [
     "configuration",
     "secrets",
     "serve",
@@ -144,6 +217,7 @@ const CHECKS: [&str; 11] = [
     "topics",
     "rights",
     "registry",
+    "api",
     "clock",
     "delivery",
 ];

@@ -22,6 +22,7 @@ mod all_topic;
 mod bodies;
 mod broker;
 mod check;
+mod check_broken;
 mod cloud_events;
 mod commands;
 mod consumers;

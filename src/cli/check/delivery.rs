@@ -22,7 +22,8 @@ use crate::cli::send::{Answer, Poster, headers, receiver};
 use crate::config::{Config, Webhook};
 use crate::event::BRIDGE_CHECK;
 use crate::journal::look::{Scratch, ground};
-use crate::publish::follow::{FollowError, Followed, Follower, From, Next, Until};
+use crate::publish::follow::{FollowError, Follower, From, Next, Until};
+use crate::publish::rights::is_present_refused;
 use crate::time::Timestamp;
 
 /// What was found, and whether Kafka refused the time of receipt; `None` when nothing arrived.
@@ -63,7 +64,29 @@ async fn through(config: Config, is_running: bool) -> anyhow::Result<FoundDelive
     if let Some(own) = own {
         own.stop().await;
     }
-    Ok(judge(&posted, &arrived, is_running))
+    let is_lost = posted
+        .iter()
+        .filter_map(Posted::kept)
+        .any(|id| !arrived.contains_key(&id));
+    let is_time_refused = match (is_lost, arrived.is_empty()) {
+        (true, _) => ask_why(&config).await?,
+        (false, true) => None,
+        (false, false) => Some(false),
+    };
+    Ok(FoundDelivery {
+        findings: judge(&posted, &arrived, is_running),
+        is_time_refused,
+    })
+}
+
+/// Whether it is the time of receipt that Kafka refuses.
+async fn ask_why(config: &Config) -> anyhow::Result<Option<bool>> {
+    let (kafka, topics) = (config.kafka.clone(), unrecognized(config));
+    let asked = tokio::task::spawn_blocking(move || {
+        let topic = topics.first()?;
+        is_present_refused(&kafka, topic).ok()
+    });
+    Ok(asked.await?)
 }
 
 async fn follow(config: &Config) -> anyhow::Result<Follower> {
@@ -159,7 +182,6 @@ fn body(id: &str) -> Vec<u8> {
 struct Arrived {
     topic: String,
     after: Duration,
-    is_time_refused: bool,
 }
 
 /// Reads until everything is there, or for as long as that may take.
@@ -173,7 +195,6 @@ fn read_back(mut follower: Follower, wanted: &[String]) -> BTreeMap<String, Arri
                 if wanted.contains(&id) {
                     let came = Arrived {
                         after: begun.elapsed(),
-                        is_time_refused: is_time_refused(&record),
                         topic: record.topic,
                     };
                     arrived.insert(id, came);
@@ -186,21 +207,7 @@ fn read_back(mut follower: Follower, wanted: &[String]) -> BTreeMap<String, Arri
     arrived
 }
 
-/// Whether the record bears another time than that of its receipt: the bridge stamps it anew when Kafka refuses that.
-fn is_time_refused(record: &Followed) -> bool {
-    let event: serde_json::Value = serde_json::from_slice(&record.value).unwrap_or_default();
-    let received = event.get("receivedAt").and_then(serde_json::Value::as_str);
-    let received = received.and_then(Timestamp::parse);
-    received
-        .zip(record.timestamp)
-        .is_some_and(|(received, at)| received != at)
-}
-
-fn judge(
-    posted: &[Posted],
-    arrived: &BTreeMap<String, Arrived>,
-    is_running: bool,
-) -> FoundDelivery {
+fn judge(posted: &[Posted], arrived: &BTreeMap<String, Arrived>, is_running: bool) -> Vec<Finding> {
     let through = if is_running { "serve" } else { "this process" };
     let findings = posted.iter().map(|posted| {
         if !posted.answer.is_taken() {
@@ -228,11 +235,7 @@ fn judge(
             ),
         }
     });
-    FoundDelivery {
-        findings: findings.collect(),
-        is_time_refused: (!arrived.is_empty())
-            .then(|| arrived.values().any(|came| came.is_time_refused)),
-    }
+    findings.collect()
 }
 
 /// Why the listener did not take it.

@@ -4,6 +4,7 @@
 //! another, and one that cannot run says which line it waits for. Nothing is changed: no topic is made, the configured
 //! journal is not opened to write, and what `check` sends is marked so that nobody counts it.
 
+mod api;
 mod board;
 mod clock;
 mod delivery;
@@ -67,13 +68,14 @@ async fn look_at_all(board: &Board, setup: Setup) -> Vec<Finding> {
         config,
         knows_kafka,
         knows_registry,
+        knows_api,
         can_sign,
     } = setup;
     let Some(config) = config else {
         findings.extend(AFTER_CONFIGURATION.map(|check| Finding::waits(check, "configuration")));
         return findings;
     };
-    let (serve, journal, disk, kafka, registry) = tokio::join!(
+    let (serve, journal, disk, kafka, registry, api) = tokio::join!(
         look_at_serve(board, &config),
         board.blocking("journal", QUICK, {
             let path = config.journal.path.clone();
@@ -85,6 +87,7 @@ async fn look_at_all(board: &Board, setup: Setup) -> Vec<Finding> {
         }),
         look_at_kafka(board, &config, knows_kafka),
         look_at_registry(board, &config, knows_registry),
+        look_at_api(board, &config, knows_api),
     );
     let obstacle = [
         ("secrets", !can_sign),
@@ -122,7 +125,7 @@ async fn look_at_all(board: &Board, setup: Setup) -> Vec<Finding> {
             kafka.rights,
         ]
         .into_iter()
-        .chain([registry.findings, clock, delivery])
+        .chain([registry.findings, api, clock, delivery])
         .flatten(),
     );
     findings
@@ -223,6 +226,15 @@ async fn look_at_registry(
     }
 }
 
+async fn look_at_api(board: &Board, config: &Config, is_known: bool) -> Vec<Finding> {
+    if !is_known {
+        return vec![Finding::waits("api", "secrets")];
+    }
+    let asked = config.clone();
+    let asking = async move { api::api(&asked).await };
+    board.probe("api", SLOW, asking).await
+}
+
 async fn look_at_delivery(
     board: &Board,
     config: &Config,
@@ -306,8 +318,8 @@ fn summary(findings: &[Finding]) -> String {
     )
 }
 
-const AFTER_CONFIGURATION: [&str; 9] = [
-    "serve", "journal", "disk", "kafka", "topics", "rights", "registry", "clock", "delivery",
+const AFTER_CONFIGURATION: [&str; 10] = [
+    "serve", "journal", "disk", "kafka", "topics", "rights", "registry", "api", "clock", "delivery",
 ];
 const QUICK: Duration = Duration::from_secs(10);
 const MEDIUM: Duration = Duration::from_secs(15);

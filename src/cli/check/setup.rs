@@ -17,6 +17,7 @@ pub(super) struct Setup {
     /// Whether everything about Kafka is set.
     pub(super) knows_kafka: bool,
     pub(super) knows_registry: bool,
+    pub(super) knows_api: bool,
     /// Whether every webhook has its secrets.
     pub(super) can_sign: bool,
 }
@@ -30,18 +31,20 @@ pub(super) fn read(common: &Common) -> Setup {
             config: None,
             knows_kafka: false,
             knows_registry: false,
+            knows_api: false,
             can_sign: false,
         },
     }
 }
 
 fn of_loaded(loaded: &Loaded) -> Setup {
-    let (kafka, registry, webhooks) = (
+    let (kafka, registry, atoms, webhooks) = (
         loaded.require(&[Need::Kafka]),
         loaded.require(&[Need::Registry]),
+        loaded.require(&[Need::Atoms]),
         loaded.require(&[Need::Webhooks]),
     );
-    let errors = [&kafka, &registry, &webhooks];
+    let errors = [&kafka, &registry, &atoms, &webhooks];
     let mut findings: Vec<Finding> = errors
         .into_iter()
         .filter_map(|needed| needed.as_ref().err())
@@ -67,6 +70,7 @@ fn of_loaded(loaded: &Loaded) -> Setup {
         config: Some(loaded.config.clone()),
         knows_kafka: kafka.is_ok(),
         knows_registry: registry.is_ok(),
+        knows_api: atoms.is_ok(),
         can_sign: webhooks.is_ok(),
         findings,
     }
@@ -136,7 +140,7 @@ fn lengths(webhook: &Webhook) -> String {
     told
 }
 
-/// Secrets of Kafka and the registry.
+/// Secrets of Kafka, the registry and Atoms' API.
 fn others(loaded: &Loaded) -> impl Iterator<Item = String> {
     let length = |key: &str| match (key, &loaded.config.registry) {
         ("registry.password" | "registry.token", Some(registry)) => {
@@ -144,6 +148,10 @@ fn others(loaded: &Loaded) -> impl Iterator<Item = String> {
                 Credentials::Basic { password, .. } => password.expose().len(),
                 Credentials::Bearer(token) => token.expose().len(),
             })
+        }
+        ("atoms.api_key", _) => {
+            let key = loaded.config.atoms.api_key.as_ref();
+            key.map(|key| key.expose().len())
         }
         _ => {
             let property = key.strip_prefix("kafka.")?;
