@@ -2,7 +2,7 @@
 //! resolve, a password that is wrong.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -12,7 +12,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, NoCustomPartitioner, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Quiet, properties};
+use super::client::{PropertyError, Quiet, properties};
 use super::poison;
 
 /// A cluster that answered.
@@ -27,7 +27,7 @@ pub struct Cluster {
 pub enum ReachError {
     /// librdkafka refuses the configuration.
     #[error("cannot use the [kafka] properties: {0}; correct them under [kafka]")]
-    Properties(#[source] KafkaError),
+    Properties(#[source] PropertyError),
     /// No answer that helps.
     #[error("{reason}; {advice}")]
     Unreachable {
@@ -47,7 +47,7 @@ pub fn reach(kafka: &BTreeMap<String, String>, limit: Duration) -> Result<Cluste
     let heard = Heard::default();
     let client: BaseProducer<Heard> = properties(kafka)
         .create_with_context(heard.clone())
-        .map_err(ReachError::Properties)?;
+        .map_err(|error| ReachError::Properties(error.into()))?;
     let deadline = Instant::now() + limit;
     loop {
         let asked = client.client().fetch_metadata(None, STEP);
@@ -71,13 +71,10 @@ pub fn reach(kafka: &BTreeMap<String, String>, limit: Duration) -> Result<Cluste
 }
 
 fn unreachable(told: Option<(RDKafkaErrorCode, String)>, error: &KafkaError) -> ReachError {
-    let unanswered = "no broker answers".to_owned();
     let (code, reason) = told.unwrap_or_else(|| {
         let code = error.rdkafka_error_code();
-        (
-            code.unwrap_or(RDKafkaErrorCode::OperationTimedOut),
-            unanswered,
-        )
+        let unanswered = "no broker answers".to_owned();
+        (code.unwrap_or(RDKafkaErrorCode::Unknown), unanswered)
     });
     let advice = if code == RDKafkaErrorCode::SSL {
         "check security.protocol, ssl.ca.location and the names in bootstrap.servers against the brokers' certificates"
@@ -102,18 +99,40 @@ fn is_final(code: RDKafkaErrorCode) -> bool {
 
 /// Keeps what librdkafka reports: the answer to a question only says that there was none.
 #[derive(Debug, Clone, Default)]
-struct Heard(Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>);
+struct Heard(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    error: Option<(RDKafkaErrorCode, String)>,
+    /// Of some failures librdkafka speaks in its log alone.
+    logged: Option<String>,
+}
 
 impl Heard {
     fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.clone()
+        let told = self.told();
+        let logged = told.logged.clone().map(|line| {
+            let code = match line.contains("SSL") {
+                true => RDKafkaErrorCode::SSL,
+                false => RDKafkaErrorCode::BrokerTransportFailure,
+            };
+            (code, line)
+        });
+        told.error.clone().or(logged)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientContext for Heard {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         Quiet.log(level, facility, line);
+        if facility == "FAIL" {
+            let line = line.split_once("]: ").map_or(line, |(_, line)| line);
+            self.told().logged = Some(line.to_owned());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -121,8 +140,7 @@ impl ClientContext for Heard {
         let code = error.rdkafka_error_code();
         // That all are down says less than why one is.
         if let Some(code) = code.filter(|code| *code != RDKafkaErrorCode::AllBrokersDown) {
-            let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *heard = Some((code, reason.to_owned()));
+            self.told().error = Some((code, reason.to_owned()));
         }
     }
 }

@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{Quiet, Reports, properties};
 use super::poison;
 use super::topics::{Topics, TopicsError};
+use crate::event::BRIDGE_CHECK;
 use crate::metrics::Metrics;
 use crate::time::Timestamp;
 
@@ -79,7 +80,7 @@ pub fn try_rights(
     topics: &[String],
 ) -> Result<Rights, TopicsError> {
     let admin = Topics::connect(kafka)?;
-    let trial = Trial::start(kafka).map_err(TopicsError::Properties)?;
+    let trial = Trial::start(kafka).map_err(|error| TopicsError::Properties(error.into()))?;
     let mut rights = Rights::default();
     if let Err(missing) = trial.judge(Right::Transactions, |trial| trial.fence()) {
         rights.missing.push(missing);
@@ -116,7 +117,7 @@ pub fn is_present_refused(
     kafka: &BTreeMap<String, String>,
     topic: &str,
 ) -> Result<bool, TopicsError> {
-    let trial = Trial::start(kafka).map_err(TopicsError::Properties)?;
+    let trial = Trial::start(kafka).map_err(|error| TopicsError::Properties(error.into()))?;
     let now_ms = Timestamp::now().unix_ms();
     let written = trial.fence().and_then(|()| trial.write(topic, now_ms));
     let refused = written.err().and_then(|error| error.rdkafka_error_code());
@@ -191,6 +192,11 @@ impl Trial {
                 rights.clock = Clock::NotBehind;
             }
             Ok(()) => rights.clock = Clock::Behind,
+            // It was allowed, and refused for something else.
+            Err(error)
+                if error
+                    .rdkafka_error_code()
+                    .is_some_and(poison::is_about_the_record) => {}
             Err(error) => rights
                 .missing
                 .push(missing(Right::Write(topic.to_owned()), &error)),
@@ -204,7 +210,8 @@ impl Trial {
         let record = BaseRecord::<str, str, usize>::with_opaque_to(topic, 0)
             .partition(0)
             .timestamp(timestamp_ms)
-            .payload(crate::event::BRIDGE_CHECK);
+            .key(BRIDGE_CHECK)
+            .payload(BRIDGE_CHECK);
         let sent = self.producer.send(record).map_err(|(error, _)| error);
         let answer = sent.and_then(|()| self.answer(topic));
         insist(|| self.producer.abort_transaction(STEP))?;

@@ -136,21 +136,28 @@ impl Checked {
         })
     }
 
+    /// The line that is as expected.
+    pub(crate) fn find(&self, expected: &Expected) -> Option<&Value> {
+        let has = |line: &Value, key: &str, part: &str| {
+            line[key].as_str().unwrap_or_default().contains(part)
+        };
+        self.lines(expected.check).into_iter().find(|line| {
+            line["state"] == expected.state
+                && has(line, "what", &expected.what)
+                && has(line, "todo", &expected.todo)
+        })
+    }
+
     /// That a broken set-up got this line, which is printed with its name.
     pub(crate) fn has(&self, name: &str, expected: &Expected) {
-        let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
-        let found = self.lines(expected.check).into_iter().find(|line| {
-            line["state"] == expected.state
-                && text(line, "what").contains(&expected.what)
-                && text(line, "todo").contains(&expected.todo)
-        });
-        let line = found.unwrap_or_else(|| panic!("{name}: no {expected:?} in {self:#?}"));
+        let line = self.find(expected);
+        let line = line.unwrap_or_else(|| panic!("{name}: no {expected:?} in {self:#?}"));
+        let text = |key: &str| line[key].as_str().unwrap_or_default();
+        let Expected { check, state, .. } = expected;
         println!(
-            "| {name} | {} | {}: {} | {} |",
-            expected.state,
-            expected.check,
-            text(line, "what"),
-            text(line, "todo")
+            "| {name} | {state} | {check}: {} | {} |",
+            text("what"),
+            text("todo")
         );
     }
 

@@ -23,6 +23,7 @@ mod bodies;
 mod broker;
 mod check;
 mod check_broken;
+mod check_rights;
 mod cloud_events;
 mod commands;
 mod consumers;
