@@ -26,8 +26,9 @@ pub(super) fn clock(clocks: Clocks) -> Vec<Finding> {
         return vec![Finding::failure("clock", what, SET)];
     }
     if clocks.is_refused == Some(true) {
-        let what = "Kafka refuses the time at which a delivery comes: this machine's clock is too far ahead of the brokers'";
-        return vec![Finding::failure("clock", what, SET)];
+        let what = "Kafka refuses records of now: this machine's clock is further from the brokers' than they allow";
+        let todo = "set it (chrony, NTP), or widen message.timestamp.after.max.ms and .before.max.ms of the topics";
+        return vec![Finding::failure("clock", what, todo)];
     }
     if let Some(ahead_ms) = clocks.registry_ahead_ms {
         return vec![beside_registry(ahead_ms)];
@@ -119,7 +120,7 @@ mod tests {
             (
                 clocks(None, Clock::NotBehind, Some(true)),
                 State::Failure,
-                "too far ahead",
+                "refuses records of now",
             ),
         ] {
             let found = clock(seen);
