@@ -7,6 +7,7 @@
 //! Each outcome is logged once, here, with names and sizes: never a body, a secret or a signature. Floods of refusals are
 //! summed up ([`refusals`]).
 
+pub mod certificate;
 pub mod delivery;
 pub mod health;
 pub mod tls;

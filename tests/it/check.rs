@@ -214,10 +214,11 @@ impl Expected {
     }
 }
 
-const CHECKS: [&str; 12] = [
+const CHECKS: [&str; 13] = [
     "configuration",
     "secrets",
     "serve",
+    "tls",
     "journal",
     "disk",
     "kafka",

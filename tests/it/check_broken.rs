@@ -1,6 +1,7 @@
 //! `check` on set-ups of which one thing is broken: the line that each gets, and that no other line is hidden by it.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use atoms_kafka_bridge::sender::simulator::{KEY, Simulator};
 
@@ -8,6 +9,7 @@ use crate::check::{Checked, Expected};
 use crate::harness::bridge::Bridge;
 use crate::harness::disk::{self, Disk};
 use crate::harness::registry::shared_registry;
+use crate::harness::tls::{Authority, openssl};
 use crate::harness::{ports, shared_broker, unique};
 
 #[test]
@@ -404,6 +406,63 @@ fn atoms_api_is_asked_whether_it_takes_the_key() {
         &Expected::warning("api", "does not answer", "all the same"),
     );
     assert_eq!(checked.code, Some(0), "{checked:#?}");
+}
+
+#[test]
+fn a_certificate_is_told_with_its_name_and_its_end() {
+    let prefix = prepared();
+    let authority = Authority::new();
+    let certificate = authority.issue("ours");
+    let with = |cert: &Path, key: &Path| {
+        sound(&prefix)
+            .with("LISTEN__TLS__CERT", &disk::text(cert))
+            .with("LISTEN__TLS__KEY", &disk::text(key))
+    };
+    // The harness issues for two days.
+    let checked = Checked::of(&with(&certificate.cert, &certificate.key));
+    let soon = Expected::warning("tls", "localhost", "renew it");
+    checked.has("a certificate that ends within a week", &soon);
+    checked.has("(through TLS)", &Expected::ok("delivery", "read back"));
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+
+    let name = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=nobody",
+        "-keyout",
+        "nobody.key",
+        "-out",
+        "nobody.pem",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-days",
+        "90",
+    ];
+    let dir = certificate.cert.parent().expect("it is in a directory");
+    openssl(dir, &name);
+    let checked = Checked::of(&with(&dir.join("nobody.pem"), &dir.join("nobody.key")));
+    let nobody = Expected::failure("tls", "names no host", "subjectAltName");
+    checked.has("a certificate without a name", &nobody);
+    assert_eq!(checked.code, Some(1));
+
+    let checked = Checked::of(&with(&certificate.cert, &dir.join("nobody.key")));
+    let stranger = Expected::failure(
+        "configuration",
+        "is not that of the first certificate",
+        "same order",
+    );
+    checked.has("another certificate's key", &stranger);
+    checked.has(
+        "(what follows from it)",
+        &Expected::waits("delivery", "configuration"),
+    );
+    assert_eq!(checked.code, Some(2));
 }
 
 /// A prefix whose topics are there.

@@ -173,7 +173,7 @@ fn a_clock_that_is_wrong_is_told_by_kafka_and_by_the_registry() {
     );
     checked.has(
         "(what follows from it)",
-        &Expected::failure("delivery", "not on its topic", "journal status"),
+        &Expected::failure("delivery", "not on its topic", "the log above"),
     );
     assert_eq!(checked.code, Some(1));
 }

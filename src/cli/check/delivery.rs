@@ -56,7 +56,7 @@ async fn through(config: Config, is_running: bool) -> anyhow::Result<FoundDelive
         .map_or(config.listen.webhooks, |own| own.address);
     let mut posted = Vec::new();
     for webhook in config.webhooks.values() {
-        posted.extend(post(webhook, address).await?);
+        posted.extend(post(webhook, address, config.listen.tls.is_some()).await?);
     }
     let wanted: Vec<String> = posted.iter().filter_map(Posted::kept).collect();
     let reading = tokio::task::spawn_blocking(move || read_back(follower, &wanted));
@@ -151,12 +151,20 @@ impl Posted {
     }
 }
 
-async fn post(webhook: &Webhook, address: SocketAddr) -> anyhow::Result<Vec<Posted>> {
+async fn post(
+    webhook: &Webhook,
+    address: SocketAddr,
+    speaks_tls: bool,
+) -> anyhow::Result<Vec<Posted>> {
     let mut posted = Vec::new();
     for (place, secret) in webhook.secrets.iter().enumerate() {
         let id = format!("{BRIDGE_CHECK}-{}", uuid::Uuid::new_v4());
-        let url = receiver(address, &webhook.name)?;
-        let poster = Poster::new(url, secret.clone(), headers(webhook, &[])?);
+        let mut url = receiver(address, &webhook.name)?;
+        if speaks_tls && url.set_scheme("https").is_err() {
+            anyhow::bail!("no https address of {url}; see listen.webhooks");
+        }
+        // The certificate's names are the public's; the line tls judges it.
+        let poster = Poster::to_own_listener(url, secret.clone(), headers(webhook, &[])?);
         let poster = poster.context("cannot make an HTTP client")?;
         let answer = poster.post(body(&id)).await;
         let name = match webhook.secrets.len() {
@@ -231,7 +239,10 @@ fn judge(posted: &[Posted], arrived: &BTreeMap<String, Arrived>, is_running: boo
                     posted.name,
                     ARRIVES_WITHIN.as_secs()
                 ),
-                "it is in the journal; `journal status` tells the backlog, and the log what keeps it",
+                match is_running {
+                    true => "it is in the journal: `journal status` tells the backlog, and the log what keeps it",
+                    false => "the log above tells what kept it",
+                },
             ),
         }
     });

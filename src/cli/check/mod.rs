@@ -14,6 +14,7 @@ mod kafka;
 mod registry;
 mod serve;
 mod setup;
+mod tls;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,6 +70,7 @@ async fn look_at_all(board: &Board, setup: Setup) -> Vec<Finding> {
         knows_kafka,
         knows_registry,
         knows_api,
+        can_listen,
         can_sign,
     } = setup;
     let Some(config) = config else {
@@ -91,6 +93,7 @@ async fn look_at_all(board: &Board, setup: Setup) -> Vec<Finding> {
     );
     let obstacle = [
         ("secrets", !can_sign),
+        ("configuration", !can_listen),
         ("kafka", have_failed(&kafka.reached)),
         ("topics", !kafka.are_topics_complete),
         ("rights", have_failed(&kafka.rights)),
@@ -110,6 +113,7 @@ async fn look_at_all(board: &Board, setup: Setup) -> Vec<Finding> {
             found
         }
     };
+    let tls = tls::tls(&config);
     let clock = clock(Clocks {
         registry_ahead_ms: registry.ahead_ms,
         kafka: kafka.clock,
@@ -118,6 +122,7 @@ async fn look_at_all(board: &Board, setup: Setup) -> Vec<Finding> {
     findings.extend(
         [
             serve.findings,
+            tls,
             journal,
             disk,
             kafka.reached,
@@ -318,8 +323,9 @@ fn summary(findings: &[Finding]) -> String {
     )
 }
 
-const AFTER_CONFIGURATION: [&str; 10] = [
-    "serve", "journal", "disk", "kafka", "topics", "rights", "registry", "api", "clock", "delivery",
+const AFTER_CONFIGURATION: [&str; 11] = [
+    "serve", "tls", "journal", "disk", "kafka", "topics", "rights", "registry", "api", "clock",
+    "delivery",
 ];
 const QUICK: Duration = Duration::from_secs(10);
 const MEDIUM: Duration = Duration::from_secs(15);

@@ -18,6 +18,8 @@ pub(super) struct Setup {
     pub(super) knows_kafka: bool,
     pub(super) knows_registry: bool,
     pub(super) knows_api: bool,
+    /// Whether the public listener has the certificate that it is to have.
+    pub(super) can_listen: bool,
     /// Whether every webhook has its secrets.
     pub(super) can_sign: bool,
 }
@@ -32,19 +34,21 @@ pub(super) fn read(common: &Common) -> Setup {
             knows_kafka: false,
             knows_registry: false,
             knows_api: false,
+            can_listen: false,
             can_sign: false,
         },
     }
 }
 
 fn of_loaded(loaded: &Loaded) -> Setup {
-    let (kafka, registry, atoms, webhooks) = (
+    let (kafka, registry, atoms, listener, webhooks) = (
         loaded.require(&[Need::Kafka]),
         loaded.require(&[Need::Registry]),
         loaded.require(&[Need::Atoms]),
+        loaded.require(&[Need::Listener]),
         loaded.require(&[Need::Webhooks]),
     );
-    let errors = [&kafka, &registry, &atoms, &webhooks];
+    let errors = [&kafka, &registry, &atoms, &listener, &webhooks];
     let mut findings: Vec<Finding> = errors
         .into_iter()
         .filter_map(|needed| needed.as_ref().err())
@@ -71,6 +75,7 @@ fn of_loaded(loaded: &Loaded) -> Setup {
         knows_kafka: kafka.is_ok(),
         knows_registry: registry.is_ok(),
         knows_api: atoms.is_ok(),
+        can_listen: listener.is_ok(),
         can_sign: webhooks.is_ok(),
         findings,
     }
