@@ -48,7 +48,13 @@ async fn serve(common: &Common, loaded: Loaded, config: Config) -> anyhow::Resul
 }
 
 /// What it cannot do without, at the start and at each reload.
-const NEEDS: [Need; 4] = [Need::Kafka, Need::Registry, Need::Listener, Need::Webhooks];
+const NEEDS: [Need; 5] = [
+    Need::Kafka,
+    Need::Registry,
+    Need::Atoms,
+    Need::Listener,
+    Need::Webhooks,
+];
 
 /// Each connection is an open file, and what a process may have by default is often 1024. As many as it is allowed.
 fn raise_open_files() {

@@ -150,6 +150,14 @@ pub enum ProblemKind {
     /// Two ways to say who one is.
     #[error("registry.username and registry.token exclude each other; remove one")]
     TwoCredentials,
+    /// The address of the sender's API holds what it should not.
+    #[error("an address without user, password, query or fragment; the key is atoms.api_key")]
+    AtomsUrl,
+    /// A command needs the sender's API.
+    #[error(
+        "not set; make a key in the Atoms dashboard and put it into ATOMS_API_KEY, or write api_key = \"env:NAME\" under [atoms]"
+    )]
+    NoApiKey,
     /// Kafka's address is unknown.
     #[error(
         "not set; write \"bootstrap.servers\" = \"HOST:PORT\" under [kafka], or set ATOMS_BRIDGE__KAFKA__BOOTSTRAP_SERVERS"

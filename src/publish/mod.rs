@@ -12,6 +12,7 @@
 //! recover   the mark, and where to go on               arrived   what is on the topics, by its headers
 //! topics    what they should be; creates them          obstacle  what stands in a batch's way
 //! calls     what waits for Kafka, and may be left behind
+//! reach     whether Kafka answers at all                 rights    what the bridge's principal may do
 //! routes    which webhooks have topics of their own, while that changes
 //! ```
 
@@ -25,7 +26,9 @@ mod obstacle;
 mod poison;
 pub mod preview;
 mod producer;
+pub mod reach;
 mod recover;
+pub mod rights;
 mod routes;
 mod state;
 #[cfg(test)]

@@ -99,6 +99,13 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// The server's own certificate.
+    pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
+    }
+}
+
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
         self.chain == other.chain

@@ -17,12 +17,13 @@ use tokio::sync::mpsc;
 
 use self::report::{Line, Report, What};
 use self::target::complete;
-pub use self::target::{Answer, Poster, Said, headers, receiver};
+pub use self::target::{headers, receiver};
 use super::output::{Output, OutputError, printable};
-use super::samples::{self, Dialect};
 use super::{Common, Ended, UsageError};
 use crate::config::{Config, Need, process_environment};
 use crate::receive::delivery::WebhookName;
+pub use crate::sender::post::{Answer, Poster, Said};
+use crate::sender::samples::{self, Dialect};
 use crate::time::Timestamp;
 
 /// Arguments of `send`.
