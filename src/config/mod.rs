@@ -7,6 +7,8 @@
 //! A secret is resolved when the configuration is loaded, but missed only by a command that needs it
 //! ([`Loaded::require`]), and it is never printed.
 
+mod atoms;
+mod changes;
 mod environment;
 mod file;
 mod journal;
@@ -28,13 +30,15 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::receive::delivery::WebhookName;
 
+pub use atoms::Atoms;
+pub use changes::Changes;
 pub use environment::process_environment;
 pub use journal::Journal;
-pub use listen::Listen;
+pub use listen::{ClientHeader, Listen, Proxies, Tls};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use registry::{Credentials, Registry, SchemaId};
 pub use settings::Origin;
@@ -62,6 +66,8 @@ pub struct Config {
     pub topics: Topics,
     /// `[registry]`; absent without `registry.url`.
     pub registry: Option<Registry>,
+    /// `[atoms]`
+    pub atoms: Atoms,
 }
 
 /// A configuration without errors, in which some commands may yet miss something.
@@ -70,6 +76,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is odd but no error.
     pub warnings: Vec<String>,
+    /// The file that was named; `None`: the default one, which may not exist.
+    file: Option<PathBuf>,
     settings: Settings,
     environment: Environment,
     unmet: Vec<(Need, Problem)>,
@@ -82,6 +90,12 @@ pub enum Need {
     Kafka,
     /// Every secret in `[registry]`.
     Registry,
+    /// The key in `[atoms]`, if one is set.
+    Atoms,
+    /// The key in `[atoms]`, which must be set.
+    ApiKey,
+    /// The certificate of the public listener, if it has one.
+    Listener,
     /// Every secret of every webhook.
     Webhooks,
     /// The secrets of one webhook, which must be configured.
@@ -106,7 +120,11 @@ impl Config {
                 .map(|text| (Path::new(DEFAULT_FILE), text)),
         };
         let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
-        load_layers(text, Environment::new(environment))
+        let loaded = load_layers(text, Environment::new(environment))?;
+        Ok(Loaded {
+            file: file.map(Path::to_owned),
+            ..loaded
+        })
     }
 
     /// The configuration that nobody has touched.
@@ -131,6 +149,7 @@ impl fmt::Debug for Config {
             .field("kafka", &kafka)
             .field("topics", &self.topics)
             .field("registry", &self.registry)
+            .field("atoms", &self.atoms)
             .finish()
     }
 }
@@ -183,7 +202,13 @@ impl Loaded {
                     kind: ProblemKind::NoSuchWebhook(known.collect::<Vec<_>>().join(", ")),
                 })
             }
-            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Webhooks => None,
+            Need::Webhook(_)
+            | Need::Kafka
+            | Need::Registry
+            | Need::Atoms
+            | Need::ApiKey
+            | Need::Listener
+            | Need::Webhooks => None,
         }
     }
 }
@@ -200,7 +225,13 @@ impl fmt::Debug for Loaded {
 
 impl Need {
     fn covers(&self, unmet: &Self) -> bool {
-        self == unmet || (*self == Self::Webhooks && matches!(unmet, Self::Webhook(_)))
+        match self {
+            Self::Webhooks => matches!(unmet, Self::Webhook(_)),
+            Self::ApiKey => matches!(unmet, Self::ApiKey | Self::Atoms),
+            Self::Kafka | Self::Registry | Self::Atoms | Self::Listener | Self::Webhook(_) => {
+                self == unmet
+            }
+        }
     }
 }
 
@@ -217,6 +248,7 @@ fn load_layers(
     environment.overlay(&mut settings, &mut problems);
     keys::reject_unknown(&settings, &mut problems);
     keys::lay_defaults(&mut settings);
+    atoms::lay_defaults(&mut settings, &environment);
 
     let mut reader = Reader::new(&settings, &environment, problems);
     let config = read(&mut reader);
@@ -230,6 +262,7 @@ fn load_layers(
         Some(config) if problems.is_empty() => Ok(Loaded {
             config,
             warnings,
+            file: None,
             settings,
             environment,
             unmet,
@@ -249,6 +282,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let kafka = kafka::read(reader);
     let topics = topics::read(reader);
     let registry = registry::read(reader);
+    let atoms = atoms::read(reader);
     later::read(reader);
     let config = Config {
         listen: listen?,
@@ -257,6 +291,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         kafka: kafka?,
         topics: topics?,
         registry: registry?,
+        atoms: atoms?,
     };
     compare(&config, reader);
     Some(config)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use atoms_kafka_bridge::cli::samples::{self, Dialect};
+use atoms_kafka_bridge::sender::samples::{self, Dialect};
 use atoms_kafka_bridge::time::Timestamp;
 use serde_json::Value;
 

@@ -77,6 +77,8 @@ ca = "ca.pem"
 [atoms]
 api_key = "env:ATOMS_API_KEY"
 base_url = "https://api.smallest.ai/atoms/v1"
+requests_per_second = 20
+timeout = "10s"
 "#;
 
 #[test]
@@ -149,7 +151,11 @@ fn every_documented_key_loads() {
     assert!(
         matches!(&registry.credentials, Some(Credentials::Basic { username, .. }) if username == "bridge")
     );
-    assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.warnings);
+    let atoms = &config.atoms;
+    assert_eq!(atoms.base_url, "https://api.smallest.ai/atoms/v1");
+    assert_eq!(atoms.requests_per_second, 20);
+    assert_eq!(atoms.timeout, Duration::from_secs(10));
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
 }
 
 #[test]
