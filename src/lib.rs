@@ -48,6 +48,7 @@ pub mod metrics;
 pub mod publish;
 pub mod receive;
 pub mod registry;
+pub mod reload;
 pub mod route;
 pub mod telemetry;
 pub mod time;

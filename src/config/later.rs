@@ -8,9 +8,6 @@ use super::values::{ADDRESS, URL};
 
 pub(super) const KEYS: &[Key] = &[
     Key::optional("listen.console"),
-    Key::optional("listen.tls"),
-    Key::optional("listen.tls.cert"),
-    Key::optional("listen.tls.key"),
     Key::optional("atoms.api_key"),
     Key::optional("atoms.base_url"),
 ];
@@ -30,13 +27,9 @@ pub(super) fn read(reader: &mut Reader<'_>) {
         let Some(setting) = reader.settings.get(key.name) else {
             continue;
         };
-        if key.name.starts_with("listen.tls") {
-            reader.reject(key.name, ProblemKind::NoTls);
-        } else {
-            reader.warn(format!(
-                "{}: {} is not used by this version",
-                setting.origin, key.name
-            ));
-        }
+        reader.warn(format!(
+            "{}: {} is not used by this version",
+            setting.origin, key.name
+        ));
     }
 }

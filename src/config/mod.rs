@@ -7,6 +7,7 @@
 //! A secret is resolved when the configuration is loaded, but missed only by a command that needs it
 //! ([`Loaded::require`]), and it is never printed.
 
+mod changes;
 mod environment;
 mod file;
 mod journal;
@@ -28,13 +29,14 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::receive::delivery::WebhookName;
 
+pub use changes::Changes;
 pub use environment::process_environment;
 pub use journal::Journal;
-pub use listen::Listen;
+pub use listen::{ClientHeader, Listen, Proxies, Tls};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use registry::{Credentials, Registry, SchemaId};
 pub use settings::Origin;
@@ -70,6 +72,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is odd but no error.
     pub warnings: Vec<String>,
+    /// The file that was named; `None`: the default one, which may not exist.
+    file: Option<PathBuf>,
     settings: Settings,
     environment: Environment,
     unmet: Vec<(Need, Problem)>,
@@ -82,6 +86,8 @@ pub enum Need {
     Kafka,
     /// Every secret in `[registry]`.
     Registry,
+    /// The certificate of the public listener, if it has one.
+    Listener,
     /// Every secret of every webhook.
     Webhooks,
     /// The secrets of one webhook, which must be configured.
@@ -106,7 +112,11 @@ impl Config {
                 .map(|text| (Path::new(DEFAULT_FILE), text)),
         };
         let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
-        load_layers(text, Environment::new(environment))
+        let loaded = load_layers(text, Environment::new(environment))?;
+        Ok(Loaded {
+            file: file.map(Path::to_owned),
+            ..loaded
+        })
     }
 
     /// The configuration that nobody has touched.
@@ -183,7 +193,9 @@ impl Loaded {
                     kind: ProblemKind::NoSuchWebhook(known.collect::<Vec<_>>().join(", ")),
                 })
             }
-            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Webhooks => None,
+            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Listener | Need::Webhooks => {
+                None
+            }
         }
     }
 }
@@ -230,6 +242,7 @@ fn load_layers(
         Some(config) if problems.is_empty() => Ok(Loaded {
             config,
             warnings,
+            file: None,
             settings,
             environment,
             unmet,
