@@ -68,9 +68,17 @@ fn names(parsed: &ParsedCertificate<'_>) -> Option<Vec<String>> {
         Err(TlsError::InvalidCertificate(CertificateError::NotValidForNameContext {
             presented,
             ..
-        })) => Some(presented),
+        })) => Some(presented.iter().map(|name| plain(name)).collect()),
         Ok(()) | Err(_) => Some(Vec::new()),
     }
+}
+
+/// `localhost` of `DnsName("localhost")`, as TLS words it.
+fn plain(presented: &str) -> String {
+    let inner = presented
+        .split_once('(')
+        .map_or(presented, |(_, rest)| rest);
+    inner.trim_end_matches(')').trim_matches('"').to_owned()
 }
 
 fn at(moment: UnixTime) -> Option<Timestamp> {

@@ -420,7 +420,7 @@ fn a_certificate_is_told_with_its_name_and_its_end() {
     };
     // The harness issues for two days.
     let checked = Checked::of(&with(&certificate.cert, &certificate.key));
-    let soon = Expected::warning("tls", "localhost", "renew it");
+    let soon = Expected::warning("tls", "for localhost and 127.0.0.1, until", "renew it");
     checked.has("a certificate that ends within a week", &soon);
     checked.has("(through TLS)", &Expected::ok("delivery", "read back"));
     assert_eq!(checked.code, Some(0), "{checked:#?}");

@@ -146,6 +146,7 @@ fn recorded() -> (Vec<(&'static str, &'static str)>, PathBuf) {
     let replayed = bridge.run(&["journal", "replay", "--since", "1h"]);
     assert!(replayed.status.success(), "{}", said(&replayed));
     bridge.await_published();
+    bridge.running().signal("HUP");
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(bridge.health(path).expect("an answer").status, 200);
     }
@@ -208,6 +209,9 @@ fn verify(dir: &Path, unit: &str) -> String {
     fs::create_dir_all(&units).unwrap();
     fs::create_dir_all(&bin).unwrap();
     fs::copy(BINARY, bin.join("atoms-kafka-bridge")).unwrap();
+    // What ExecReload runs.
+    fs::create_dir_all(dir.join("bin")).unwrap();
+    fs::copy("/bin/kill", dir.join("bin/kill")).unwrap();
     // Beside it only what it refers to.
     for target in [
         "network-online.target",
