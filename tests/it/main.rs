@@ -19,6 +19,8 @@ mod harness;
 mod abuse;
 mod acknowledgement;
 mod all_topic;
+mod atoms_commands;
+mod atoms_connect;
 mod bodies;
 mod broker;
 mod cloud_events;

@@ -24,6 +24,7 @@ pub(crate) mod power;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod registry;
+pub(crate) mod simulator;
 pub(crate) mod strace;
 pub(crate) mod tally;
 pub(crate) mod trace;
