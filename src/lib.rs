@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod publish;
 pub mod receive;
 pub mod registry;
+pub mod reload;
 pub mod route;
 pub mod sender;
 pub mod telemetry;

@@ -77,6 +77,8 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
         |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], free_or(address.port())));
     config.listen.webhooks = loopback(config.listen.webhooks);
     config.listen.health = loopback(config.listen.health);
+    // Its caller speaks to the loopback, for which nobody has a certificate.
+    config.listen.tls = None;
     // Each event is counted once when it is read back.
     config.topics.all = None;
     // No consumer of `dev` asks for ids.

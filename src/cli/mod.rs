@@ -4,6 +4,7 @@
 //! configuration. A reader that closes stdout early (`| head`) is no failure.
 
 pub mod atoms;
+pub mod check;
 pub mod completions;
 pub mod config;
 pub mod dev;
@@ -67,6 +68,8 @@ pub enum Command {
     Dev(dev::Args),
     /// Run the bridge: take deliveries, keep them, publish them
     Serve,
+    /// Find what would go wrong: a line for each finding, with what to do
+    Check(check::Args),
     /// Sign and send sample calls, or files, to any URL: a test tool
     Send(send::Args),
     /// Follow the topics and print events as they come
@@ -100,6 +103,8 @@ pub enum Ended {
     Done,
     /// It found something that should not be: exit code 1.
     Finding,
+    /// It found wrong configuration: exit code 2.
+    Misconfigured,
 }
 
 /// A wrong use of a command that its arguments alone do not show: exit code 2.
@@ -137,6 +142,7 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Finding) => ExitCode::from(1),
+        Ok(Ended::Misconfigured) => ExitCode::from(2),
         Err(error) => fail(&error),
     }
 }
@@ -149,6 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
     match command {
         Command::Dev(args) => dev::run(&args, &common),
         Command::Serve => serve::run(&common),
+        Command::Check(args) => check::run(&args, &common),
         Command::Send(args) => send::run(&args, &common),
         Command::Tail(args) => tail::run(&args, &common),
         Command::Topics(command) => topics::run(&command, &common),
@@ -199,6 +206,8 @@ Examples:
       The whole road with an embedded Kafka and sample calls, until Ctrl-C.
   atoms-kafka-bridge serve
       The bridge; needs ATOMS_WEBHOOK_SECRET and ATOMS_BRIDGE__KAFKA__BOOTSTRAP_SERVERS, or a bridge.toml.
+  atoms-kafka-bridge check
+      What would go wrong, and a delivery signed, posted and read back from Kafka.
   atoms-kafka-bridge send --dialect all --count 4
       Four signed sample calls to the receiver on this machine.
   atoms-kafka-bridge tail -e --call CALL-1778226705739-7e4c17

@@ -1,16 +1,10 @@
 //! Keys that later versions read: checked now, used by nothing yet, and said so.
 
 use super::keys::Key;
-use super::problem::ProblemKind;
 use super::reader::Reader;
 use super::values::ADDRESS;
 
-pub(super) const KEYS: &[Key] = &[
-    Key::optional("listen.console"),
-    Key::optional("listen.tls"),
-    Key::optional("listen.tls.cert"),
-    Key::optional("listen.tls.key"),
-];
+pub(super) const KEYS: &[Key] = &[Key::optional("listen.console")];
 
 pub(super) fn read(reader: &mut Reader<'_>) {
     reader.value("listen.console", &ADDRESS);
@@ -18,13 +12,9 @@ pub(super) fn read(reader: &mut Reader<'_>) {
         let Some(setting) = reader.settings.get(key.name) else {
             continue;
         };
-        if key.name.starts_with("listen.tls") {
-            reader.reject(key.name, ProblemKind::NoTls);
-        } else {
-            reader.warn(format!(
-                "{}: {} is not used by this version",
-                setting.origin, key.name
-            ));
-        }
+        reader.warn(format!(
+            "{}: {} is not used by this version",
+            setting.origin, key.name
+        ));
     }
 }

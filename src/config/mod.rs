@@ -8,6 +8,7 @@
 //! ([`Loaded::require`]), and it is never printed.
 
 mod atoms;
+mod changes;
 mod environment;
 mod file;
 mod journal;
@@ -34,9 +35,10 @@ use std::path::{Path, PathBuf};
 use crate::receive::delivery::WebhookName;
 
 pub use atoms::Atoms;
+pub use changes::Changes;
 pub use environment::process_environment;
 pub use journal::Journal;
-pub use listen::Listen;
+pub use listen::{ClientHeader, Listen, Proxies, Tls};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use registry::{Credentials, Registry, SchemaId};
 pub use settings::Origin;
@@ -75,6 +77,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is odd but no error.
     pub warnings: Vec<String>,
+    /// The file that was named; `None`: the default one, which may not exist.
+    file: Option<PathBuf>,
     settings: Settings,
     environment: Environment,
     unmet: Vec<(Need, Problem)>,
@@ -91,6 +95,8 @@ pub enum Need {
     Atoms,
     /// The key in `[atoms]`, which must be set.
     ApiKey,
+    /// The certificate of the public listener, if it has one.
+    Listener,
     /// Every secret of every webhook.
     Webhooks,
     /// The secrets of one webhook, which must be configured.
@@ -115,7 +121,11 @@ impl Config {
                 .map(|text| (Path::new(DEFAULT_FILE), text)),
         };
         let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
-        load_layers(text, Environment::new(environment))
+        let loaded = load_layers(text, Environment::new(environment))?;
+        Ok(Loaded {
+            file: file.map(Path::to_owned),
+            ..loaded
+        })
     }
 
     /// The configuration that nobody has touched.
@@ -207,6 +217,7 @@ impl Loaded {
             | Need::Registry
             | Need::Atoms
             | Need::ApiKey
+            | Need::Listener
             | Need::Webhooks => None,
         }
     }
@@ -227,7 +238,9 @@ impl Need {
         match self {
             Self::Webhooks => matches!(unmet, Self::Webhook(_)),
             Self::ApiKey => matches!(unmet, Self::ApiKey | Self::Atoms),
-            Self::Kafka | Self::Registry | Self::Atoms | Self::Webhook(_) => self == unmet,
+            Self::Kafka | Self::Registry | Self::Atoms | Self::Listener | Self::Webhook(_) => {
+                self == unmet
+            }
         }
     }
 }
@@ -259,6 +272,7 @@ fn load_layers(
         Some(config) if problems.is_empty() => Ok(Loaded {
             config,
             warnings,
+            file: None,
             settings,
             environment,
             unmet,

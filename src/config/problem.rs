@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::settings::Origin;
+use crate::receive::tls::IdentityError;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -109,11 +110,12 @@ pub enum ProblemKind {
     /// A property that a guarantee rests on.
     #[error("cannot be set: {0}")]
     Guarantee(&'static str),
-    /// TLS is asked for, and plain text would be worse than nothing.
-    #[error(
-        "this version does not serve TLS; put a proxy that does before it, and remove this key"
-    )]
-    NoTls,
+    /// A certificate without a key, or the reverse.
+    #[error("TLS needs both; write listen.tls = {{ cert = \"FILE\", key = \"FILE\" }}")]
+    HalfTls,
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(IdentityError),
     /// A secret in no known spelling.
     #[error("a secret is written env:NAME, file:PATH or literal:TEXT")]
     SecretSpelling,

@@ -26,6 +26,7 @@ mod checkpoint;
 mod error;
 mod headers;
 mod id;
+pub mod look;
 mod pending;
 mod place;
 pub mod quarantine;

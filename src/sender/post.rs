@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 use sha2::Sha256;
 
 use crate::verify::secret::Secret;
@@ -49,7 +49,30 @@ impl Poster {
     ///
     /// No TLS, or no client can be had.
     pub fn new(url: Url, secret: Secret, headers: HeaderMap) -> Result<Self, reqwest::Error> {
-        let mut client = Client::builder()
+        Self::with_client(Client::builder(), url, secret, headers)
+    }
+
+    /// As [`Poster::new`] for this machine's own listener, which is met at an address that its certificate need not name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Poster::new`].
+    pub fn to_own_listener(
+        url: Url,
+        secret: Secret,
+        headers: HeaderMap,
+    ) -> Result<Self, reqwest::Error> {
+        let client = Client::builder().tls_danger_accept_invalid_certs(true);
+        Self::with_client(client, url, secret, headers)
+    }
+
+    fn with_client(
+        client: ClientBuilder,
+        url: Url,
+        secret: Secret,
+        headers: HeaderMap,
+    ) -> Result<Self, reqwest::Error> {
+        let mut client = client
             .redirect(redirect::Policy::none())
             .timeout(TIMEOUT)
             .user_agent(concat!("atoms-kafka-bridge/", env!("CARGO_PKG_VERSION")));

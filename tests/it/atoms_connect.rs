@@ -83,9 +83,10 @@ fn from_an_empty_configuration_to_the_first_call_signed_and_verified() {
     let listed = bridge.run(&["atoms", "webhooks", "--json"]);
     assert_eq!(code(&listed), 0, "{}", printed(&listed));
 
-    let again = bridge.run(&[
+    let again_line = [
         "atoms", "connect", "--url", &url, "--agent", AGENT, "--json",
-    ]);
+    ];
+    let again = bridge.run(&again_line);
     assert_eq!(code(&again), 0, "{}", printed(&again));
     let report: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(
@@ -93,6 +94,12 @@ fn from_an_empty_configuration_to_the_first_call_signed_and_verified() {
         (&json!("unchanged"), &json!(true))
     );
     assert_eq!(simulator.subscriptions_of(AGENT), own);
+    let checked = bridge.run(&again_line[..6]);
+    assert_eq!(code(&checked), 0, "{}", printed(&checked));
+    let delivery = printed(&checked)
+        .lines()
+        .any(|line| line.contains("delivery"));
+    assert!(delivery, "it ends with check: {}", printed(&checked));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `atoms connect`: from an address and some agents to deliveries that arrive signed and verify.
 //!
 //! What it would cost other webhooks is found out and told before anything is changed, and refused without `--replace`.
-//! Afterwards it reads back what came of it. Run again, it changes nothing.
+//! Afterwards it reads back what came of it, and where the secret is configured already goes on to `check`. Run again, it changes nothing.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::report::{Action, Report, Told};
-use super::{Side, name_of, secret};
+use super::{Side, Then, name_of, secret};
 use crate::atoms::AtomsError;
 use crate::atoms::answers::{Agent, RemoteWebhook};
 use crate::atoms::client::NewWebhook;
@@ -67,7 +67,7 @@ pub(super) async fn run(
     output: &mut Output<impl Write>,
     side: &Side,
     args: &Args,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<(Ended, Then)> {
     let wanted = Wanted::of(side, args)?;
     let webhooks = side.client.webhooks().await?;
     let agents = resolve(&side.client.agents().await?, &args.agents)?;
@@ -78,7 +78,7 @@ pub(super) async fn run(
     let mut report = Report::new(meant, &agents, &wanted.stages, &costs);
     if !costs.is_empty() && !args.replace {
         report.write(output, args.json)?;
-        return Ok(Ended::Finding);
+        return Ok((Ended::Finding, Then::End));
     }
     if args.dry_run {
         report.action = match &plan {
@@ -87,17 +87,20 @@ pub(super) async fn run(
             Plan::Subscribe { .. } => Action::WouldSubscribe,
         };
         report.write(output, args.json)?;
-        return Ok(Ended::Done);
+        return Ok((Ended::Done, Then::End));
     }
     let id = carry_out(side, args, (&wanted, &agents), plan, &mut report).await?;
     read_back(side, (&id, &before), &costs, &wanted, &mut report).await?;
     fetch_secret(side, (&id, args), &wanted, &mut report).await?;
     report.write(output, args.json)?;
-    Ok(if report.missing.is_empty() {
+    let ended = if report.missing.is_empty() {
         Ended::Done
     } else {
         Ended::Finding
-    })
+    };
+    // Without the secret in the configuration it could not find anything else.
+    let can_check = report.is_configured && !args.json;
+    Ok((ended, if can_check { Then::Check } else { Then::End }))
 }
 
 impl Wanted {

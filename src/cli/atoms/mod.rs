@@ -11,7 +11,7 @@ mod secret;
 use reqwest::Url;
 
 use super::output::Output;
-use super::{Common, Ended};
+use super::{Common, Ended, check};
 use crate::atoms::Client;
 use crate::atoms::answers::RemoteWebhook;
 use crate::config::{Config, Loaded, Need};
@@ -47,14 +47,30 @@ pub fn run(command: &Command, common: &Common) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        match command {
+    let (ended, then) = runtime.block_on(async {
+        let ended = match command {
             Command::Webhooks(args) => list::webhooks(&mut output, &side, args).await,
             Command::Agents(args) => list::agents(&mut output, &side, args).await,
-            Command::Connect(args) => connect::run(&mut output, &side, args).await,
+            Command::Connect(args) => return connect::run(&mut output, &side, args).await,
             Command::Secret(args) => secret::run(&mut output, &side, args).await,
-        }
-    })
+        };
+        Ok::<_, anyhow::Error>((ended?, Then::End))
+    })?;
+    // It writes to stdout itself.
+    drop(output);
+    match (ended, then) {
+        (Ended::Done, Then::Check) => check::run(&check::Args { json: false }, common),
+        (ended, _) => Ok(ended),
+    }
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Nothing.
+    End,
+    /// Whatever else might be wrong is found.
+    Check,
 }
 
 /// Both sides: the API, and what is configured here.

@@ -160,10 +160,7 @@ impl Report {
         let (name, path) = (&self.webhook, path.display());
         output.line(&format!("configure  [webhooks.{name}]"))?;
         output.line(&format!("           secrets = [\"file:{path}\"]"))?;
-        output.line(&format!(
-            "try it     atoms-kafka-bridge send {} --webhook {name}",
-            self.url
-        ))
+        output.line("then       atoms-kafka-bridge check")
     }
 }
 

@@ -122,6 +122,13 @@ fn load(args: &Args, common: &Common, name: &WebhookName) -> anyhow::Result<Conf
 fn poster(args: &Args, config: &Config, name: &WebhookName) -> anyhow::Result<Poster> {
     let url = match &args.url {
         Some(url) => complete(url, name)?,
+        None if config.listen.tls.is_some() => {
+            let port = config.listen.webhooks.port();
+            return Err(UsageError(format!(
+                "the receiver speaks TLS, for the names in its certificate: give one as in `send https://your.host:{port}`"
+            ))
+            .into());
+        }
         None => receiver(config.listen.webhooks, name)?,
     };
     let webhook = config

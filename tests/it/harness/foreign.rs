@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Runs `tests/documents/NAME.cjs` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn node(name: &str, arguments: &[&str]) -> Vec<Value> {
-    let packages = fetched("npm").join("node_modules");
+    let packages = fetched("documents/npm").join("node_modules");
     let mut command = Command::new("node");
     command.env("NODE_PATH", packages);
     run(command, &format!("{name}.cjs"), arguments)
@@ -15,7 +15,7 @@ pub(crate) fn node(name: &str, arguments: &[&str]) -> Vec<Value> {
 
 /// Runs `tests/documents/NAME.py` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn python(name: &str, arguments: &[&str]) -> Vec<Value> {
-    let command = Command::new(fetched("python").join("venv/bin/python"));
+    let command = Command::new(fetched("documents/python").join("venv/bin/python"));
     run(command, &format!("{name}.py"), arguments)
 }
 
@@ -37,11 +37,11 @@ fn run(mut command: Command, file: &str, arguments: &[&str]) -> Vec<Value> {
     printed.lines().map(line).collect()
 }
 
-/// A folder beside the profile's in the target directory.
-fn fetched(kind: &str) -> PathBuf {
+/// What `tests/run` filled in the target directory, such as `documents/npm`.
+pub(crate) fn fetched(what: &str) -> PathBuf {
     let bridge = Path::new(env!("CARGO_BIN_EXE_atoms-kafka-bridge"));
     let target = bridge.ancestors().nth(2).expect("target/PROFILE/BINARY");
-    let folder = target.join("documents").join(kind);
+    let folder = target.join(what);
     assert!(
         folder.join("stamp").is_file(),
         "nothing in {}: run tests/run once, it fetches the packages",
