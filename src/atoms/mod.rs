@@ -5,6 +5,7 @@
 //! client     asks it: at a measured pace, again when that helps, never longer than it is told to
 //! pace       how fast, and how long to wait before a question is asked again
 //! answers    what is read out of the answers
+//! setup      what it takes to be delivered to, and what that would cost others
 //! error      why there is no answer; never with the key, a body or a number in it
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod client;
 pub mod contract;
 pub mod error;
 mod pace;
+pub mod setup;
 
 pub use client::Client;
 pub use error::AtomsError;

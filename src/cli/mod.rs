@@ -3,6 +3,7 @@
 //! Results go to stdout, logs and errors to stderr. Exit codes: 0 done, 1 a finding or failure, 2 wrong usage or
 //! configuration. A reader that closes stdout early (`| head`) is no failure.
 
+pub mod atoms;
 pub mod check;
 pub mod completions;
 pub mod config;
@@ -85,6 +86,9 @@ pub enum Command {
     /// Deliveries that were refused as unverified: look at them, verify them again, let them go
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    /// The sender's side, by its API: webhooks and agents; connect them with this bridge
+    #[command(subcommand)]
+    Atoms(atoms::Command),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -158,6 +162,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Schemas(command) => schemas::run(&command, &common),
         Command::Journal(command) => journal::run(command, &common),
         Command::Quarantine(command) => quarantine::run(command, &common),
+        Command::Atoms(command) => atoms::run(&command, &common),
         Command::Config(command) => config::run(command, &common),
         Command::Completions(args) => completions::run(args),
     }
@@ -223,6 +228,8 @@ Examples:
       What would be published again, and where to.
   atoms-kafka-bridge quarantine retry --all
       After a wrong secret was mended: what verifies now is published.
+  atoms-kafka-bridge atoms connect --url https://bridge.example.com --agent Collections
+      Has an agent's events delivered to this bridge, and fetches the signing secret; needs ATOMS_API_KEY.
   atoms-kafka-bridge completions bash > ~/.local/share/bash-completion/completions/atoms-kafka-bridge
 
 Traces go to the OTLP collector that OTEL_EXPORTER_OTLP_ENDPOINT names; without it there are none.

@@ -49,6 +49,7 @@ pub use webhooks::{Ack, StaticHeader, Webhook};
 
 use environment::Environment;
 use reader::Reader;
+use secret_source::SecretSource;
 use settings::Settings;
 
 /// Everything that the bridge is told from outside, checked. `Debug` shows no secret.
@@ -190,6 +191,15 @@ impl Loaded {
     /// Every effective setting and where it came from, secrets redacted, in order of their keys.
     pub fn shown(&self) -> Vec<ShownSetting> {
         show::shown(&self.settings, &self.environment)
+    }
+
+    /// The file that a webhook's only secret is configured to be in, whether it is there yet or not.
+    pub fn secret_file(&self, webhook: &WebhookName) -> Option<PathBuf> {
+        let setting = self.settings.get(&format!("webhooks.{webhook}.secrets"))?;
+        match reader::list_of(setting).ok()?.as_slice() {
+            [only] => SecretSource::parse(only)?.into_file(),
+            _ => None,
+        }
     }
 
     fn missing_webhook(&self, need: &Need) -> Option<Problem> {

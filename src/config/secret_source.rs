@@ -3,6 +3,7 @@
 //! A literal is the secret itself: it is shown nowhere, not even in `Debug`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::problem::ProblemKind;
@@ -25,6 +26,14 @@ impl SecretSource {
             "file" if !rest.is_empty() => Some(Self::File(rest.to_owned())),
             "literal" => Some(Self::Literal(rest.to_owned())),
             _ => None,
+        }
+    }
+
+    /// The file that it is in, if it is in one.
+    pub(super) fn into_file(self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(PathBuf::from(path)),
+            Self::Env(_) | Self::Literal(_) => None,
         }
     }
 

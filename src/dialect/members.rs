@@ -119,6 +119,31 @@ impl<'d> Members<'d> {
         Some(inner)
     }
 
+    /// Looks a member up by another name than its own, which stays in its pointer; a member that had this name is then
+    /// found by none.
+    pub(super) fn look_up_as(&mut self, own: &'static str, name: &'static str) {
+        let is_plain = |member: &Member<'d>| member.key.kind() != Kind::BrokenString;
+        let named = |members: &[Member<'d>], name: &str| {
+            let mut members = members.iter();
+            members.position(|member| member.text == name && is_plain(member))
+        };
+        let Some(at) = named(&self.members, own) else {
+            return;
+        };
+        let other = named(&self.members, name);
+        for (at, text) in [(Some(at), name), (other, own)] {
+            if let Some(member) = at.and_then(|at| self.members.get_mut(at)) {
+                member.text = Cow::Borrowed(text);
+            }
+        }
+    }
+
+    /// Lets go of every member but these.
+    pub(super) fn only(&mut self, names: &[&str]) {
+        self.members
+            .retain(|member| names.contains(&member.text.as_ref()));
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.members.iter().position(|member| member.text == name)
     }
@@ -129,7 +154,8 @@ impl<'d> Members<'d> {
             push_token(&mut pointer, &position.to_string());
         }
         if let Some(member) = self.members.get(at) {
-            push_token(&mut pointer, &member.text);
+            // Its own name, under which it may not have been looked up.
+            push_token(&mut pointer, &member.key.text().unwrap_or_default());
         }
         pointer
     }

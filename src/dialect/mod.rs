@@ -4,6 +4,7 @@
 //! missing afterwards: what no field carries stands in `unmapped`. A value of the wrong type costs its field, not the event.
 
 mod analytics;
+pub mod api;
 mod call;
 pub mod encoding;
 mod fit;

@@ -49,6 +49,28 @@ impl<'d> Reader<'d> {
         })
     }
 
+    /// Reads an object that has no places but its root; each member of the first name is looked up by the second.
+    /// `None` when it is not an object.
+    pub(super) fn at_root(
+        document: &'d Document<'d>,
+        also_known: &[(&'static str, &'static str)],
+    ) -> Option<Self> {
+        if document.root().kind() != Kind::Object {
+            return None;
+        }
+        let mut root = Members::of(String::new(), document.root());
+        for (own, name) in also_known {
+            root.look_up_as(own, name);
+        }
+        Some(Self {
+            places: vec![root],
+            kept: BTreeMap::new(),
+            broken: Vec::new(),
+            has_metadata: false,
+            has_call_data: false,
+        })
+    }
+
     /// Whether there is a `metadata` at all.
     pub(super) fn has_metadata(&self) -> bool {
         self.has_metadata

@@ -198,6 +198,87 @@ pub(crate) fn body(dialect: char) -> impl Strategy<Value = Sent> {
     )
 }
 
+/// What the API knows of a call, detail and row in one, always with a call id.
+pub(crate) fn conversation() -> impl Strategy<Value = Sent> {
+    let known = prop::collection::vec(of_conversation(), 2..20);
+    let extra = prop::collection::vec((key(), value()), 0..4);
+    (known, extra).prop_map(|(known, extra)| {
+        let mut members: Vec<_> = known
+            .into_iter()
+            .map(|(name, value)| (Text::plain(name), value))
+            .collect();
+        members.extend(extra);
+        let id = Text::plain("CALL-1778226705739-7e4c17");
+        members.push((Text::plain("callId"), Sent::Text(id)));
+        let mut body = Sent::Object(members);
+        body.number_leaves(&mut 0);
+        body
+    })
+}
+
+fn of_conversation() -> impl Strategy<Value = (&'static str, Sent)> {
+    (select(OF_CONVERSATION), prop::bool::weighted(0.2)).prop_flat_map(|(name, is_wrong)| {
+        let metrics = || fitting("dispositionMetrics");
+        let value = match name {
+            _ if is_wrong => value(),
+            "type" => fitting("conversationType"),
+            "status" => fitting("callStatus"),
+            "retryAttemptNumber" => fitting("retryAttempt"),
+            "agent" | "agentId" => prop_oneof![
+                3 => object(vec![("_id", text()), ("name", text())]),
+                1 => text(),
+            ]
+            .boxed(),
+            "postCallAnalytics" => object(vec![
+                ("summary", text()),
+                ("dispositionMetrics", metrics()),
+                ("successMetrics", metrics()),
+            ]),
+            "agentDispositionConfig" => list(object(vec![
+                ("identifier", text()),
+                ("type", words(&WORDS[19..22])),
+            ])),
+            _ => fitting(name),
+        };
+        value.prop_map(move |value| (name, value))
+    })
+}
+
+/// The names of the API, and some that it does not have but the webhooks do.
+const OF_CONVERSATION: &[&str] = &[
+    "from",
+    "to",
+    "type",
+    "status",
+    "duration",
+    "agent",
+    "agent",
+    "agentId",
+    "agentName",
+    "createdAt",
+    "recordingUrl",
+    "recordingDualUrl",
+    "transcript",
+    "transcript",
+    "variables",
+    "postCallAnalytics",
+    "postCallAnalytics",
+    "agentDispositionConfig",
+    "disconnectionReason",
+    "isTest",
+    "versionNumber",
+    "retryAttemptNumber",
+    "retryCount",
+    "fromNumber",
+    "callStatus",
+    "metadata",
+    "data",
+    "id",
+    "timestamp",
+    "tags",
+    "summary",
+];
+
 /// A known name somewhere (mostly where the dialect has it) with some value (mostly of its kind).
 fn placed(dialect: char) -> impl Strategy<Value = (usize, &'static str, Sent)> {
     let home: Vec<usize> = match dialect {

@@ -60,6 +60,7 @@ fn prove(dialect: char) {
             Check {
                 event: &event,
                 root: &unique,
+                known_as: |names| names,
             }
             .value(&unique, &mut Vec::new())?;
             let shuffled = unique.shuffled(&mut seed).json();
@@ -85,7 +86,7 @@ fn prove(dialect: char) {
 }
 
 /// Without the text of members with broken keys, which is quoted as it stood, in whatever order.
-fn without_quotes(mut event: Tree) -> Tree {
+pub(crate) fn without_quotes(mut event: Tree) -> Tree {
     if let Tree::Object(members) = &mut event
         && let Some(Tree::Object(unmapped)) = members.get_mut("unmapped")
     {
@@ -106,20 +107,26 @@ fn parse(body: &str) -> Tree {
 }
 
 /// One body and what became of it.
-struct Check<'t> {
-    event: &'t Tree,
-    root: &'t Sent,
+pub(crate) struct Check<'t> {
+    pub(crate) event: &'t Tree,
+    pub(crate) root: &'t Sent,
+    /// By which names of this table a path is known, `*` for a place in a list.
+    pub(crate) known_as: for<'n> fn(Vec<&'n str>) -> Vec<&'n str>,
 }
 
 /// A step down into a body.
 #[derive(Debug, Clone)]
-enum Step<'t> {
+pub(crate) enum Step<'t> {
     Key(&'t Text, &'t Sent),
     At(usize),
 }
 
 impl<'t> Check<'t> {
-    fn value(&self, value: &'t Sent, path: &mut Vec<Step<'t>>) -> Result<(), TestCaseError> {
+    pub(crate) fn value(
+        &self,
+        value: &'t Sent,
+        path: &mut Vec<Step<'t>>,
+    ) -> Result<(), TestCaseError> {
         match value {
             Sent::List(elements) if !elements.is_empty() => {
                 for (at, element) in elements.iter().enumerate() {
@@ -217,6 +224,7 @@ impl<'t> Check<'t> {
             })
             .collect();
         let Some(names) = names else { return false };
+        let names = (self.known_as)(names);
         let names = match names.as_slice() {
             ["metadata", "callData", rest @ ..] if !rest.is_empty() => rest,
             ["metadata" | "data", rest @ ..] if !rest.is_empty() => rest,
@@ -247,6 +255,7 @@ impl<'t> Check<'t> {
             ["transcript", "*", rest @ ..] => self.turn(value, path, rest),
             ["dispositionMetrics", "*", rest @ ..] => self.metric(value, path, rest, "disposition"),
             ["successMetrics", "*", rest @ ..] => self.metric(value, path, rest, "success"),
+            ["agentDispositionConfig", "*", "identifier" | "type"] => self.type_of_a_metric(path),
             ["metrics", identifier] => self.plain_metric(value, identifier),
             ["tags", "*"] => self.texts_at("/tags").iter().any(|tag| says(tag, value)),
             ["transcript"] => *value == Sent::List(vec![]) && self.has("/transcript"),
@@ -418,6 +427,27 @@ impl<'t> Check<'t> {
         };
         let valued = rest != ["value"] || field("valueText") == Some(Tree::Text(as_text(value)));
         valued && carried.is_some_and(|carried| says(&carried, value))
+    }
+
+    /// A metric's name and its type, which stand apart from the metric, are carried together or not at all.
+    fn type_of_a_metric(&self, path: &[Step<'t>]) -> bool {
+        let [Step::Key(_, Sent::List(list)), Step::At(at), ..] = path else {
+            return false;
+        };
+        let Some(Sent::Object(members)) = list.get(*at) else {
+            return false;
+        };
+        let told = |name: &str| match members.iter().find(|(key, _)| key.decoded == name) {
+            Some((_, Sent::Text(text))) => Some(text.decoded.clone()),
+            _ => None,
+        };
+        let (Some(identifier), Some(kind)) = (told("identifier"), told("type")) else {
+            return false;
+        };
+        self.texts_at("/analytics/metrics").iter().any(|metric| {
+            metric.at("/identifier") == Some(&Tree::Text(identifier.clone()))
+                && metric.at("/type") == Some(&Tree::Text(kind.to_lowercase()))
+        })
     }
 
     fn plain_metric(&self, value: &Sent, identifier: &str) -> bool {

@@ -16,7 +16,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 
 use self::report::{Line, Report, What};
-use self::target::complete;
+pub(super) use self::target::complete;
 pub use self::target::{headers, receiver};
 use super::output::{Output, OutputError, printable};
 use super::{Common, Ended, UsageError};

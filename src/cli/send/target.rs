@@ -48,7 +48,7 @@ pub fn receiver(listen: SocketAddr, name: &WebhookName) -> anyhow::Result<Url> {
 }
 
 /// Completes a URL: http where no scheme is given, the webhook's path where there is none.
-pub(super) fn complete(text: &str, name: &WebhookName) -> anyhow::Result<Url> {
+pub(in crate::cli) fn complete(text: &str, name: &WebhookName) -> anyhow::Result<Url> {
     let wrong = || {
         UsageError(format!(
             "{}: write a URL such as https://bridge.example.com or http://127.0.0.1:8080/webhooks/default",

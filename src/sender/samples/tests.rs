@@ -96,6 +96,60 @@ fn a_call_says_the_same_in_every_dialect_that_can_say_it() {
 }
 
 #[test]
+fn the_api_knows_the_same_of_a_call_as_its_deliveries_tell() {
+    for number in 0..CALLS {
+        let told = events(Dialect::Envelope, number);
+        let known = api::recorded(Dialect::Envelope, number, now());
+        let (detail, row) = (
+            json!(known.detail).to_string(),
+            json!(known.row).to_string(),
+        );
+        let body = crate::dialect::api::merged(&detail, Some(&row)).unwrap();
+        let document = Document::parse(body.as_bytes()).unwrap();
+        for (stage, told) in Stage::ALL.into_iter().zip(told) {
+            let arrival = Arrival {
+                webhook: "default",
+                id: "x",
+                received_at: now(),
+            };
+            let event = crate::dialect::api::parse(&document, &arrival, stage).unwrap();
+            let event = serde_json::to_value(&event).unwrap();
+            for place in [
+                "callId",
+                "agentId",
+                "type",
+                "stage",
+                "transcript",
+                "variables",
+            ] {
+                assert_eq!(event.get(place), told.get(place), "{place} of {number}");
+            }
+            for place in [
+                "fromNumber",
+                "toNumber",
+                "userNumber",
+                "direction",
+                "status",
+                "durationSeconds",
+            ] {
+                let told = told["call"].get(place);
+                assert!(
+                    told.is_none() || event["call"].get(place) == told,
+                    "{place} of {number}"
+                );
+            }
+            if stage == Stage::AnalyticsCompleted {
+                let metrics = event["analytics"]["metrics"].as_array().unwrap();
+                assert!(
+                    metrics.iter().all(|metric| metric.get("type").is_some()),
+                    "{event}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_call_that_nobody_answered_has_no_answer_time_and_no_recording() {
     let events = events(Dialect::Envelope, 2);
     assert_eq!(events[1]["call"]["status"], "no-answer");

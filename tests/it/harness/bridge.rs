@@ -97,6 +97,12 @@ impl Bridge {
         self
     }
 
+    /// Takes a variable away again, such as the secret that every bridge here is given.
+    pub(crate) fn without_variable(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// Puts a file into the working directory, such as `bridge.toml`.
     pub(crate) fn with_file(self, name: &str, content: &str) -> Self {
         fs::write(self.dir.path().join(name), content).expect("the directory is writable");

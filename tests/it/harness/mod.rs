@@ -27,6 +27,7 @@ pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod reloading;
+pub(crate) mod simulator;
 pub(crate) mod strace;
 pub(crate) mod tally;
 pub(crate) mod tls;
