@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::control::{Actions, Socket};
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
@@ -30,6 +31,8 @@ pub struct Bridge {
     metrics: Metrics,
     /// `None` when it could not be bound.
     control: Option<Socket>,
+    /// `None` when it is off, or could not be bound.
+    console: Option<Console>,
     webhooks: TcpListener,
     health: TcpListener,
 }
@@ -79,6 +82,7 @@ impl Bridge {
             publisher,
             metrics,
             control: control_socket(&config),
+            console: console(&config).await,
             webhooks,
             health,
             config,
@@ -103,6 +107,11 @@ impl Bridge {
         self.health.local_addr()
     }
 
+    /// Where the console is; `None` when there is none.
+    pub fn console_address(&self) -> Option<SocketAddr> {
+        self.console.as_ref()?.address().ok()
+    }
+
     /// Takes deliveries until `shutdown` resolves, gives the answers that are under way, and lets go of everything.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(());
@@ -121,8 +130,22 @@ impl Bridge {
             self.quarantine.clone(),
             self.publisher.state(),
         ));
-        let actions = Actions::new(&self.config, self.journal.clone());
-        let control = serve_control(self.control, actions, until(stopped.clone()));
+        let actions = Arc::new(Actions::new(&self.config, self.journal.clone()));
+        let control = serve_control(self.control, Arc::clone(&actions), until(stopped.clone()));
+        let parts = console::Parts {
+            journal: self.journal.clone(),
+            actions,
+            probe: probe.clone(),
+            observe: Arc::new(observe(
+                &self.config,
+                self.journal.clone(),
+                self.quarantine.clone(),
+                self.publisher.state(),
+            )),
+            metrics: self.metrics.clone(),
+            publishing: self.publisher.state(),
+        };
+        let console = serve_console(self.console, (&self.config, parts), until(stopped.clone()));
         let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
         let health = health::serve(
             self.health,
@@ -136,7 +159,7 @@ impl Bridge {
             tracing::info!("stopping: no more deliveries are taken");
             drop(stop);
         };
-        tokio::join!(deliveries, health, control, schema_ids, told);
+        tokio::join!(deliveries, health, control, console, schema_ids, told);
         let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
         let closing = tokio::task::spawn_blocking(move || {
             publisher.stop();
@@ -182,9 +205,32 @@ fn control_socket(config: &Config) -> Option<Socket> {
         .ok()
 }
 
+/// Nobody's call is lost for want of a page to look at.
+async fn console(config: &Config) -> Option<Console> {
+    let bound = Console::bind(config.listen.console.as_ref()?).await;
+    bound
+        .inspect_err(|error| {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "there is no console"
+            );
+        })
+        .ok()
+}
+
+async fn serve_console(
+    console: Option<Console>,
+    (config, parts): (&Config, console::Parts),
+    shutdown: impl Future<Output = ()>,
+) {
+    if let Some(console) = console {
+        console.serve(config, parts, shutdown).await;
+    }
+}
+
 async fn serve_control(
     socket: Option<Socket>,
-    actions: Actions,
+    actions: Arc<Actions>,
     shutdown: impl Future<Output = ()>,
 ) {
     if let Some(socket) = socket {

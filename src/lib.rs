@@ -38,6 +38,7 @@
 pub mod bridge;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod control;
 pub mod dialect;
 pub mod documents;

@@ -76,6 +76,9 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
         |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], free_or(address.port())));
     config.listen.webhooks = loopback(config.listen.webhooks);
     config.listen.health = loopback(config.listen.health);
+    if let Some(console) = &mut config.listen.console {
+        console.address = loopback(console.address);
+    }
     // Each event is counted once when it is read back.
     config.topics.all = None;
     // No consumer of `dev` asks for ids.
@@ -163,6 +166,9 @@ fn welcome(
         "health     http://{}/readyz",
         bridge.health_address()?
     ))?;
+    if let Some(console) = bridge.console_address() {
+        out.line(&format!("console    http://{console}"))?;
+    }
     out.line(&format!("read along kcat -C -b {address} -t {topic} -e"))?;
     out.line("")?;
     Ok(())

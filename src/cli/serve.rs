@@ -13,9 +13,10 @@ use crate::config::{Config, Need};
 ///
 /// Whatever keeps it from taking deliveries.
 pub fn run(common: &Common) -> anyhow::Result<Ended> {
-    let config = common
-        .load()?
-        .require(&[Need::Kafka, Need::Registry, Need::Webhooks])?;
+    let config =
+        common
+            .load()?
+            .require(&[Need::Kafka, Need::Registry, Need::Console, Need::Webhooks])?;
     runtime()?.block_on(serve(config))?;
     Ok(Ended::Done)
 }
@@ -37,6 +38,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(
         "taking deliveries at http://{listen}/webhooks/{{name}} (webhooks: {webhooks}), health at http://{health}"
     );
+    if let Some(console) = bridge.console_address() {
+        tracing::info!("console at http://{console}");
+    }
     bridge.run(terminated).await;
     Ok(())
 }

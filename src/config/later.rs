@@ -4,10 +4,9 @@ use super::keys::Key;
 use super::problem::ProblemKind;
 use super::reader::Reader;
 use super::settings::Value;
-use super::values::{ADDRESS, URL};
+use super::values::URL;
 
 pub(super) const KEYS: &[Key] = &[
-    Key::optional("listen.console"),
     Key::optional("listen.tls"),
     Key::optional("listen.tls.cert"),
     Key::optional("listen.tls.key"),
@@ -16,7 +15,6 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 pub(super) fn read(reader: &mut Reader<'_>) {
-    reader.value("listen.console", &ADDRESS);
     reader.value("atoms.base_url", &URL);
     if let Some(setting) = reader.settings.get("atoms.api_key") {
         match &setting.value {

@@ -7,6 +7,7 @@
 //! A secret is resolved when the configuration is loaded, but missed only by a command that needs it
 //! ([`Loaded::require`]), and it is never printed.
 
+mod console;
 mod environment;
 mod file;
 mod journal;
@@ -32,6 +33,7 @@ use std::path::Path;
 
 use crate::receive::delivery::WebhookName;
 
+pub use console::Console;
 pub use environment::process_environment;
 pub use journal::Journal;
 pub use listen::Listen;
@@ -82,6 +84,8 @@ pub enum Need {
     Kafka,
     /// Every secret in `[registry]`.
     Registry,
+    /// The console's token.
+    Console,
     /// Every secret of every webhook.
     Webhooks,
     /// The secrets of one webhook, which must be configured.
@@ -183,7 +187,9 @@ impl Loaded {
                     kind: ProblemKind::NoSuchWebhook(known.collect::<Vec<_>>().join(", ")),
                 })
             }
-            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Webhooks => None,
+            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Console | Need::Webhooks => {
+                None
+            }
         }
     }
 }

@@ -14,7 +14,9 @@
 //! pending  rows for the publisher                              read        rows for the command line
 //! backlog  how much waits, for whoever watches
 //! scan     all rows with their bodies, page by page            replay      what becomes pending again
+//! look     single looks, for the console
 //! quarantine   what was refused, in a file and a thread of its own
+//! search       call, agent and type of each delivery, in a file of its own that can be filled anew
 //! ```
 //!
 //! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
@@ -26,6 +28,7 @@ mod checkpoint;
 mod error;
 mod headers;
 mod id;
+mod look;
 mod pending;
 mod place;
 pub mod quarantine;
@@ -35,6 +38,7 @@ mod replay;
 mod retention;
 pub mod scan;
 mod schema;
+pub mod search;
 mod space;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 mod fields;
 mod kafka;
 mod state;
+mod totals;
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use crate::verify::Refusal;
 use fields::Fields;
 pub use kafka::KafkaMetrics;
 pub use state::{Observed, Watched};
+pub use totals::Totals;
 
 /// Everything that is counted. Clones share it.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use super::stream::HeaderTimedStream;
 
 /// Serves `router` on `listener` until `shutdown` resolves, and returns when the connections are closed.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     header_timeout: Duration,

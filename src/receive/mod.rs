@@ -11,7 +11,7 @@ pub mod health;
 
 mod body;
 mod budget;
-mod listener;
+pub(crate) mod listener;
 mod response;
 mod stream;
 #[cfg(test)]

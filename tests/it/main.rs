@@ -23,6 +23,7 @@ mod bodies;
 mod broker;
 mod cloud_events;
 mod commands;
+mod console;
 mod consumers;
 mod damage;
 mod dev;

@@ -99,10 +99,9 @@ fn two_variables_are_enough() {
 fn the_documented_example_loads() {
     let loaded = load(AS_PRINTED, &[SECRET]).unwrap();
     assert!(loaded.require(&[Need::Kafka, Need::Webhooks]).is_ok());
-    assert_eq!(
-        loaded.warnings,
-        ["bridge.toml:5: listen.console is not used by this version"]
-    );
+    assert_eq!(loaded.warnings, [""; 0]);
+    let console = loaded.config.listen.console.unwrap();
+    assert_eq!(console.address.to_string(), "127.0.0.1:8082");
 }
 
 #[test]

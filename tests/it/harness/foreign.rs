@@ -1,4 +1,4 @@
-//! Programs of tests/documents, in Node and Python, by the packages that `tests/run` fetched for them.
+//! Programs of tests/documents and tests/console, in Node and Python, by the packages that `tests/run` fetched for them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,22 +7,27 @@ use serde_json::Value;
 
 /// Runs `tests/documents/NAME.cjs` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn node(name: &str, arguments: &[&str]) -> Vec<Value> {
-    let packages = fetched("npm").join("node_modules");
     let mut command = Command::new("node");
-    command.env("NODE_PATH", packages);
-    run(command, &format!("{name}.cjs"), arguments)
+    command.env("NODE_PATH", fetched("documents/npm").join("node_modules"));
+    run(command, &format!("tests/documents/{name}.cjs"), arguments)
+}
+
+/// Runs `tests/console/NAME.cjs`, which drives Chromium, and reads the JSON objects that it prints. Panics when it fails.
+pub(crate) fn browser(name: &str, arguments: &[&str]) -> Vec<Value> {
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", fetched("console").join("node_modules"));
+    run(command, &format!("tests/console/{name}.cjs"), arguments)
 }
 
 /// Runs `tests/documents/NAME.py` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn python(name: &str, arguments: &[&str]) -> Vec<Value> {
-    let command = Command::new(fetched("python").join("venv/bin/python"));
-    run(command, &format!("{name}.py"), arguments)
+    let command = Command::new(fetched("documents/python").join("venv/bin/python"));
+    run(command, &format!("tests/documents/{name}.py"), arguments)
 }
 
 fn run(mut command: Command, file: &str, arguments: &[&str]) -> Vec<Value> {
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/documents");
     let output = command
-        .arg(programs.join(file))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
         .args(arguments)
         .output()
         .unwrap_or_else(|error| panic!("{error}: {command:?}; run tests/run once as root"));
@@ -41,7 +46,7 @@ fn run(mut command: Command, file: &str, arguments: &[&str]) -> Vec<Value> {
 fn fetched(kind: &str) -> PathBuf {
     let bridge = Path::new(env!("CARGO_BIN_EXE_atoms-kafka-bridge"));
     let target = bridge.ancestors().nth(2).expect("target/PROFILE/BINARY");
-    let folder = target.join("documents").join(kind);
+    let folder = target.join(kind);
     assert!(
         folder.join("stamp").is_file(),
         "nothing in {}: run tests/run once, it fetches the packages",
