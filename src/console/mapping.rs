@@ -165,7 +165,7 @@ mod tests {
             &Arrival {
                 webhook: "default",
                 id: "delivery-1",
-                received_at: Timestamp::from_unix_ms(1_778_226_768_164),
+                received_at: Timestamp::from_unix_ms(1_778_226_800_000),
             },
         )
     }

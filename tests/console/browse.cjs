@@ -56,7 +56,7 @@ const SCENARIOS = {
     const shows = async (path) => {
       await page.goto(base + path);
       const [text, elements] = await page.evaluate(() =>
-        [document.body.innerText, document.querySelectorAll("main img, main script, main b, main svg[onload]").length]);
+        [document.body.innerText, document.querySelectorAll("main img, main script, main b:not(.legend b)").length]);
       assert.ok(text.includes(sent) || text.includes(JSON.stringify(sent)), `${path} shows what was sent: ${text}`);
       assert.equal(elements, 0, `${path} has an element that was sent`);
       assert.equal(await page.evaluate(() => window.broken), undefined, `${path} ran what was sent`);
@@ -85,7 +85,6 @@ const SCENARIOS = {
     await row.getByRole("checkbox").check();
     await page.getByRole("button", { name: "Publish the selected again" }).click();
     const told = await page.getByRole("status").innerText();
-    await page.getByText("There are none.").waitFor({ timeout: 1 }).catch(() => {});
     await until(page, () => page.locator("tr", { hasText: settings.call }).count().then((count) => count === 0));
     return { told };
   },
@@ -127,20 +126,18 @@ const SCENARIOS = {
       if (path === "/") await page.getByRole("button", { name: "Pause" }).click();
       const all = await page.locator("a, button, input:not([type=hidden]), select").evaluateAll((controls) =>
         controls.filter((control) => control.checkVisibility()).length);
-      await page.evaluate(() => { document.activeElement.blur(); getSelection().removeAllRanges(); });
-      await page.locator(".skip").focus();
+      // Around once and a bit more, wherever the page began.
       const reached = new Set();
-      for (let presses = 0; presses < 400; presses += 1) {
+      for (let presses = 0; presses < 2 * all + 10; presses += 1) {
+        await page.keyboard.press("Tab");
         const at = await page.evaluate(() => {
           const active = document.activeElement;
-          if (active === document.body) return null;
           const controls = [...document.querySelectorAll("a, button, input:not([type=hidden]), select")];
           return [controls.indexOf(active), getComputedStyle(active).outlineStyle, active.outerHTML.slice(0, 80)];
         });
-        if (at === null || reached.has(at[0])) break;
+        if (at[0] < 0) continue;
         reached.add(at[0]);
         assert.notEqual(at[1], "none", `the focus can be seen on ${at[2]}`);
-        await page.keyboard.press("Tab");
       }
       assert.equal(reached.size, all, `${path}: what can be reached by keyboard`);
       counts[path] = all;

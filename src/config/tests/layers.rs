@@ -37,7 +37,9 @@ const WITH_EVERYTHING: &str = r#"
 [listen]
 webhooks = "127.0.0.1:0"
 health = "127.0.0.1:0"
-console = "127.0.0.1:8082"
+console = "0.0.0.0:8082"
+console_token = "literal:0123456789abcdef"
+console_hosts = ["Bridge.example.com"]
 max_body = "1MiB"
 read_timeout = "5s"
 
@@ -148,7 +150,10 @@ fn every_documented_key_loads() {
     assert!(
         matches!(&registry.credentials, Some(Credentials::Basic { username, .. }) if username == "bridge")
     );
-    assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.warnings);
+    let console = config.listen.console.as_ref().unwrap();
+    assert_eq!(console.hosts, ["bridge.example.com"]);
+    assert!(console.token.is_some());
+    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
 }
 
 #[test]
