@@ -47,14 +47,10 @@ fn by_outcome(counters: &prometheus::IntCounterVec) -> impl Iterator<Item = (Str
     families.into_iter().flat_map(|family| {
         let counted = |metric: &prometheus::proto::Metric| {
             let labels = metric.get_label().iter();
-            let outcome = labels.filter(|label| label.name() == "outcome").last();
+            let mut labels = labels.filter(|label| label.name() == "outcome");
+            let outcome = labels.next();
             let outcome = outcome.map_or_else(String::new, |label| label.value().to_owned());
             // Counts are whole and far below where a float is not.
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a counter never goes below 0"
-            )]
             let count = metric.get_counter().get_value() as u64;
             (outcome, count)
         };

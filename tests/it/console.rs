@@ -356,6 +356,24 @@ fn the_index_is_filled_anew_when_it_is_lost_and_goes_on_when_it_is_not() {
 }
 
 #[test]
+fn an_open_live_page_does_not_hold_up_the_end() {
+    use std::io::{Read, Write};
+    let mut bridge = bridge("console-end");
+    let mut stream = crate::harness::http::connect(bridge.console_address()).unwrap();
+    write!(stream, "GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    assert_eq!(bridge.term(Duration::from_secs(5)), 0);
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert!(
+        !bridge.log().contains("did not end in time"),
+        "{}",
+        bridge.log()
+    );
+}
+
+#[test]
 fn a_taken_address_costs_the_console_and_nothing_else() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
