@@ -3,6 +3,8 @@
 //! What waits for Kafka is looked up in the journal's own queue, everything else in the index, so that no question walks
 //! through all there is.
 
+use std::time::{Duration, Instant};
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
@@ -155,7 +157,8 @@ fn results(desk: &Desk, fields: &Fields, asked: &Asked) -> Result<Markup, Troubl
             (_, Some(at), Some(further)) => {
                 p { "That is all back to " (moment(at, desk.now)) ". " a href=(further) { "Look further back" } }
             }
-            (_, _, Some(further)) => p { a href=(further) rel="next" { "Older" } },
+            (true, None, Some(further)) => p { "Nothing so far. " a href=(further) { "Look further" } },
+            (false, None, Some(further)) => p { a href=(further) rel="next" { "Older" } },
             (true, _, None) => p.muted { "Nothing fits." },
             (false, _, None) => {}
         }
@@ -215,21 +218,23 @@ fn pending(desk: &Desk, asked: &Asked) -> Result<Results, Trouble> {
         Some(Behind::Place(_)) | None => u64::MAX,
     };
     let rows = desk.viewer.pending_before(below, MOST_PENDING)?;
-    let whole = rows.len() < MOST_PENDING;
+    let (began, mut whole) = (Instant::now(), rows.len() < MOST_PENDING);
     let mut results = Results {
         shown: Vec::new(),
         next: None,
         looked_to: None,
     };
     for (out_seq, seq) in rows {
-        let one = pending_one(desk, seq)?;
-        if let Some(one) = one.filter(|one| asked.fits(&one.found)) {
-            if results.shown.len() >= PAGE {
-                return Ok(results);
-            }
-            results.shown.push(one);
+        let one = pending_one(desk, asked, seq)?;
+        if one.is_some() && results.shown.len() >= PAGE {
+            return Ok(results);
         }
+        results.shown.extend(one);
         results.next = Some(Behind::OutSeq(out_seq));
+        if began.elapsed() > PATIENCE {
+            whole = false;
+            break;
+        }
     }
     if whole {
         results.next = None;
@@ -239,12 +244,16 @@ fn pending(desk: &Desk, asked: &Asked) -> Result<Results, Trouble> {
     Ok(results)
 }
 
-/// What is not in the index yet is shown by what the journal knows.
-fn pending_one(desk: &Desk, seq: u64) -> Result<Option<Shown>, Trouble> {
+/// A delivery of the queue, if it fits. What is not in the index yet is shown by what the journal knows.
+fn pending_one(desk: &Desk, asked: &Asked, seq: u64) -> Result<Option<Shown>, Trouble> {
     let indexed = match &desk.search {
         Some(search) => search.one(seq)?,
         None => None,
     };
+    // Most do not fit, and cost the journal nothing.
+    if indexed.as_ref().is_some_and(|found| !asked.fits(found)) {
+        return Ok(None);
+    }
     let Some(entry) = desk.viewer.entry(seq)? else {
         return Ok(None);
     };
@@ -257,8 +266,9 @@ fn pending_one(desk: &Desk, seq: u64) -> Result<Option<Shown>, Trouble> {
         call_id: None,
         fault: None,
     });
+    let fits = asked.fits(&found);
     let entry = Some(entry);
-    Ok(Some(Shown { found, entry }))
+    Ok(fits.then_some(Shown { found, entry }))
 }
 
 /// The same question, further on.
@@ -335,8 +345,9 @@ const TYPES: [&str; 3] = [
 const NO_TIME: &str =
     "A time is a span back from now such as 24h, or a moment such as 2026-05-08T07:30.";
 const PAGE: usize = 50;
-/// How many of the queue are looked at for a page: some tens of milliseconds.
-const MOST_PENDING: usize = 2000;
+/// How many of the queue are looked at for a page, and how long.
+const MOST_PENDING: usize = 5000;
+const PATIENCE: Duration = Duration::from_millis(40);
 
 #[cfg(test)]
 mod tests {
