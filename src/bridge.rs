@@ -16,15 +16,19 @@ use crate::control::{Actions, Socket};
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
 use crate::metrics::{Metrics, Observed, Watched};
-use crate::publish::{Publisher, StartError, State};
+use crate::publish::{Publisher, Routes, StartError, State};
 use crate::receive::Receiver;
 use crate::receive::health::{self, Health, Probe, Readiness};
 use crate::registry::ids::Ids;
 use crate::time::Timestamp;
+use crate::verify::verifiers::Verifiers;
 
 /// A bridge whose listeners are bound and whose journal is open.
 pub struct Bridge {
     config: Config,
+    receiver: Receiver,
+    verifiers: Verifiers,
+    probe: Probe,
     journal: Journal,
     quarantine: Quarantine,
     publisher: Publisher,
@@ -76,7 +80,18 @@ impl Bridge {
             Quarantine::open(&config.journal.path).map_err(StartingError::Quarantine)?;
         let metrics = Metrics::new();
         let publisher = Publisher::start(&config, journal.clone(), metrics.clone())?;
+        let probe = probe(&journal, publisher.state(), publisher.schema_ids());
+        let receiver = Receiver::new(
+            &config.listen,
+            &config.webhooks,
+            (journal.clone(), quarantine.clone()),
+            probe.clone(),
+            &metrics,
+        );
         Ok(Self {
+            receiver,
+            verifiers: Verifiers::new(&config.webhooks),
+            probe,
             journal,
             quarantine,
             publisher,
@@ -112,30 +127,35 @@ impl Bridge {
         self.console.as_ref()?.address().ok()
     }
 
+    /// What of it can be changed while it runs.
+    pub fn changeable(&self) -> Changeable {
+        Changeable {
+            receiver: self.receiver.clone(),
+            verifiers: self.verifiers.clone(),
+            routes: self.publisher.routes(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
     /// Takes deliveries until `shutdown` resolves, gives the answers that are under way, and lets go of everything.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(());
-        let schema_ids = self.publisher.schema_ids();
-        let probe = probe(&self.journal, self.publisher.state(), schema_ids.clone());
-        let receiver = Receiver::new(
-            &self.config.listen,
-            &self.config.webhooks,
-            (self.journal.clone(), self.quarantine.clone()),
-            probe.clone(),
-            &self.metrics,
-        );
         self.metrics.watch(observe(
             &self.config,
             self.journal.clone(),
             self.quarantine.clone(),
             self.publisher.state(),
         ));
-        let actions = Arc::new(Actions::new(&self.config, self.journal.clone()));
+        let actions = Arc::new(Actions::following(
+            &self.config,
+            self.journal.clone(),
+            self.verifiers.clone(),
+        ));
         let control = serve_control(self.control, Arc::clone(&actions), until(stopped.clone()));
         let parts = console::Parts {
             journal: self.journal.clone(),
             actions,
-            probe: probe.clone(),
+            probe: self.probe.clone(),
             observe: Arc::new(observe(
                 &self.config,
                 self.journal.clone(),
@@ -146,14 +166,14 @@ impl Bridge {
             publishing: self.publisher.state(),
         };
         let console = serve_console(self.console, (&self.config, parts), until(stopped.clone()));
-        let deliveries = receiver.serve(self.webhooks, until(stopped.clone()));
+        let deliveries = self.receiver.serve(self.webhooks, until(stopped.clone()));
         let health = health::serve(
             self.health,
             &self.config.listen,
-            (probe, self.metrics),
+            (self.probe, self.metrics),
             until(stopped.clone()),
         );
-        let schema_ids = schema_ids.keep(until(stopped));
+        let schema_ids = self.publisher.schema_ids().keep(until(stopped));
         let told = async {
             shutdown.await;
             tracing::info!("stopping: no more deliveries are taken");
@@ -170,6 +190,32 @@ impl Bridge {
             tracing::error!("closing failed; what is pending is published after the next start");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// What of a running bridge can be changed: webhooks with their secrets, the certificate, whose word on clients' addresses
+/// is believed.
+#[derive(Clone)]
+pub struct Changeable {
+    receiver: Receiver,
+    verifiers: Verifiers,
+    routes: Routes,
+    metrics: Metrics,
+}
+
+impl Changeable {
+    /// Goes on with these parts of another configuration.
+    pub fn apply(&self, config: &Config) {
+        // Before a delivery comes in for it, the publisher knows where a webhook's events go.
+        self.routes.replace(config);
+        self.verifiers.replace(&config.webhooks);
+        self.receiver.replace(config);
+        self.metrics.reloaded();
+    }
+
+    /// Raises an alarm: another configuration was there, and the old one is gone on with.
+    pub fn refuse(&self) {
+        self.metrics.not_reloaded();
     }
 }
 

@@ -35,6 +35,7 @@
 //! - A general JSON tree: numbers, `variables` and unknown fields pass as the digits and letters that were sent.
 //! - Storage, enrichment, joins: they are downstream of the topics.
 
+pub mod atoms;
 pub mod bridge;
 pub mod cli;
 pub mod config;
@@ -49,7 +50,9 @@ pub mod metrics;
 pub mod publish;
 pub mod receive;
 pub mod registry;
+pub mod reload;
 pub mod route;
+pub mod sender;
 pub mod telemetry;
 pub mod time;
 pub mod verify;

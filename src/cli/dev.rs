@@ -13,8 +13,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::output::Output;
-use super::samples::{self, Dialect};
-use super::send::{Poster, headers, receiver};
+use super::send::{headers, receiver};
 use super::serve::{runtime, terminated};
 use super::{Common, Ended, tail};
 use crate::bridge::Bridge;
@@ -23,6 +22,8 @@ use crate::publish::embedded::EmbeddedKafka;
 use crate::publish::follow::{Follower, From, Next, Until};
 use crate::publish::topics::Plan;
 use crate::receive::delivery::WebhookName;
+use crate::sender::post::Poster;
+use crate::sender::samples::{self, Dialect};
 use crate::time::Timestamp;
 use crate::verify::secret::Secret;
 
@@ -79,6 +80,8 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
     if let Some(console) = &mut config.listen.console {
         console.address = loopback(console.address);
     }
+    // Its caller speaks to the loopback, for which nobody has a certificate.
+    config.listen.tls = None;
     // Each event is counted once when it is read back.
     config.topics.all = None;
     // No consumer of `dev` asks for ids.

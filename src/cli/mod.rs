@@ -3,13 +3,13 @@
 //! Results go to stdout, logs and errors to stderr. Exit codes: 0 done, 1 a finding or failure, 2 wrong usage or
 //! configuration. A reader that closes stdout early (`| head`) is no failure.
 
+pub mod check;
 pub mod completions;
 pub mod config;
 pub mod dev;
 pub mod journal;
 pub mod output;
 pub mod quarantine;
-pub mod samples;
 pub mod schemas;
 pub mod select;
 pub mod send;
@@ -67,6 +67,8 @@ pub enum Command {
     Dev(dev::Args),
     /// Run the bridge: take deliveries, keep them, publish them
     Serve,
+    /// Find what would go wrong: a line for each finding, with what to do
+    Check(check::Args),
     /// Sign and send sample calls, or files, to any URL: a test tool
     Send(send::Args),
     /// Follow the topics and print events as they come
@@ -97,6 +99,8 @@ pub enum Ended {
     Done,
     /// It found something that should not be: exit code 1.
     Finding,
+    /// It found wrong configuration: exit code 2.
+    Misconfigured,
 }
 
 /// A wrong use of a command that its arguments alone do not show: exit code 2.
@@ -134,6 +138,7 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Finding) => ExitCode::from(1),
+        Ok(Ended::Misconfigured) => ExitCode::from(2),
         Err(error) => fail(&error),
     }
 }
@@ -146,6 +151,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
     match command {
         Command::Dev(args) => dev::run(&args, &common),
         Command::Serve => serve::run(&common),
+        Command::Check(args) => check::run(&args, &common),
         Command::Send(args) => send::run(&args, &common),
         Command::Tail(args) => tail::run(&args, &common),
         Command::Topics(command) => topics::run(&command, &common),
@@ -195,6 +201,8 @@ Examples:
       The whole road with an embedded Kafka and sample calls, until Ctrl-C.
   atoms-kafka-bridge serve
       The bridge; needs ATOMS_WEBHOOK_SECRET and ATOMS_BRIDGE__KAFKA__BOOTSTRAP_SERVERS, or a bridge.toml.
+  atoms-kafka-bridge check
+      What would go wrong, and a delivery signed, posted and read back from Kafka.
   atoms-kafka-bridge send --dialect all --count 4
       Four signed sample calls to the receiver on this machine.
   atoms-kafka-bridge tail -e --call CALL-1778226705739-7e4c17

@@ -5,19 +5,18 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Common, Ended};
 use crate::bridge::Bridge;
-use crate::config::{Config, Need};
+use crate::config::{Config, Loaded, Need};
+use crate::reload::Reloader;
 
-/// Runs the bridge until SIGTERM or Ctrl-C.
+/// Runs the bridge until SIGTERM or Ctrl-C; SIGHUP or a changed file has it take up the configuration anew.
 ///
 /// # Errors
 ///
 /// Whatever keeps it from taking deliveries.
 pub fn run(common: &Common) -> anyhow::Result<Ended> {
-    let config =
-        common
-            .load()?
-            .require(&[Need::Kafka, Need::Registry, Need::Console, Need::Webhooks])?;
-    runtime()?.block_on(serve(config))?;
+    let loaded = common.load()?;
+    let config = loaded.require(&NEEDS)?;
+    runtime()?.block_on(serve(common, loaded, config))?;
     Ok(Ended::Done)
 }
 
@@ -28,22 +27,38 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(common: &Common, loaded: Loaded, config: Config) -> anyhow::Result<()> {
     raise_open_files();
     let terminated = terminated()?;
+    let hangup = signal(SignalKind::hangup())?;
     let names: Vec<&str> = config.webhooks.keys().map(|name| name.as_str()).collect();
     let webhooks = names.join(", ");
-    let bridge = Bridge::start(config).await?;
+    let scheme = config.listen.tls.as_ref().map_or("http", |_| "https");
+    let bridge = Bridge::start(config.clone()).await?;
     let (listen, health) = (bridge.webhooks_address()?, bridge.health_address()?);
     tracing::info!(
-        "taking deliveries at http://{listen}/webhooks/{{name}} (webhooks: {webhooks}), health at http://{health}"
+        "taking deliveries at {scheme}://{listen}/webhooks/{{name}} (webhooks: {webhooks}), health at http://{health}"
     );
     if let Some(console) = bridge.console_address() {
         tracing::info!("console at http://{console}");
     }
+    let file = common.config.as_deref();
+    let reloader = Reloader::new(file, (loaded, config), &NEEDS, bridge.changeable());
+    let reloading = tokio::spawn(reloader.run(hangup));
     bridge.run(terminated).await;
+    reloading.abort();
     Ok(())
 }
+
+/// What it cannot do without, at the start and at each reload.
+const NEEDS: [Need; 6] = [
+    Need::Kafka,
+    Need::Registry,
+    Need::Atoms,
+    Need::Listener,
+    Need::Console,
+    Need::Webhooks,
+];
 
 /// Each connection is an open file, and what a process may have by default is often 1024. As many as it is allowed.
 fn raise_open_files() {

@@ -1,7 +1,7 @@
 //! `topics list · ensure`: what the topics should be and are; creates what is missing and sets what differs.
 
 mod ensure;
-mod judge;
+pub(super) mod judge;
 
 use anyhow::Context;
 

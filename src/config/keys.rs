@@ -3,7 +3,7 @@
 use super::environment::variable_of;
 use super::problem::{Problem, ProblemKind};
 use super::settings::{Origin, Settings, Value, strip_section};
-use super::{console, journal, later, listen, registry, topics, webhooks};
+use super::{atoms, console, journal, listen, registry, topics, webhooks};
 
 /// A key with its default as it would be written.
 pub(super) struct Key {
@@ -41,7 +41,7 @@ fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(journal::KEYS)
         .chain(topics::KEYS)
         .chain(registry::KEYS)
-        .chain(later::KEYS)
+        .chain(atoms::KEYS)
 }
 
 /// Lays what nobody set below everything else.

@@ -7,13 +7,14 @@
 //! A secret is resolved when the configuration is loaded, but missed only by a command that needs it
 //! ([`Loaded::require`]), and it is never printed.
 
+mod atoms;
+mod changes;
 mod console;
 mod environment;
 mod file;
 mod journal;
 mod kafka;
 mod keys;
-mod later;
 mod listen;
 mod problem;
 mod reader;
@@ -29,14 +30,16 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::receive::delivery::WebhookName;
 
+pub use atoms::Atoms;
+pub use changes::Changes;
 pub use console::Console;
 pub use environment::process_environment;
 pub use journal::Journal;
-pub use listen::Listen;
+pub use listen::{ClientHeader, Listen, Proxies, Tls};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use registry::{Credentials, Registry, SchemaId};
 pub use settings::Origin;
@@ -64,6 +67,8 @@ pub struct Config {
     pub topics: Topics,
     /// `[registry]`; absent without `registry.url`.
     pub registry: Option<Registry>,
+    /// `[atoms]`
+    pub atoms: Atoms,
 }
 
 /// A configuration without errors, in which some commands may yet miss something.
@@ -72,6 +77,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is odd but no error.
     pub warnings: Vec<String>,
+    /// The file that was named; `None`: the default one, which may not exist.
+    file: Option<PathBuf>,
     settings: Settings,
     environment: Environment,
     unmet: Vec<(Need, Problem)>,
@@ -86,6 +93,12 @@ pub enum Need {
     Registry,
     /// The console's token.
     Console,
+    /// The key in `[atoms]`, if one is set.
+    Atoms,
+    /// The key in `[atoms]`, which must be set.
+    ApiKey,
+    /// The certificate of the public listener, if it has one.
+    Listener,
     /// Every secret of every webhook.
     Webhooks,
     /// The secrets of one webhook, which must be configured.
@@ -110,7 +123,11 @@ impl Config {
                 .map(|text| (Path::new(DEFAULT_FILE), text)),
         };
         let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
-        load_layers(text, Environment::new(environment))
+        let loaded = load_layers(text, Environment::new(environment))?;
+        Ok(Loaded {
+            file: file.map(Path::to_owned),
+            ..loaded
+        })
     }
 
     /// The configuration that nobody has touched.
@@ -135,6 +152,7 @@ impl fmt::Debug for Config {
             .field("kafka", &kafka)
             .field("topics", &self.topics)
             .field("registry", &self.registry)
+            .field("atoms", &self.atoms)
             .finish()
     }
 }
@@ -187,9 +205,14 @@ impl Loaded {
                     kind: ProblemKind::NoSuchWebhook(known.collect::<Vec<_>>().join(", ")),
                 })
             }
-            Need::Webhook(_) | Need::Kafka | Need::Registry | Need::Console | Need::Webhooks => {
-                None
-            }
+            Need::Webhook(_)
+            | Need::Kafka
+            | Need::Registry
+            | Need::Atoms
+            | Need::ApiKey
+            | Need::Listener
+            | Need::Console
+            | Need::Webhooks => None,
         }
     }
 }
@@ -206,7 +229,16 @@ impl fmt::Debug for Loaded {
 
 impl Need {
     fn covers(&self, unmet: &Self) -> bool {
-        self == unmet || (*self == Self::Webhooks && matches!(unmet, Self::Webhook(_)))
+        match self {
+            Self::Webhooks => matches!(unmet, Self::Webhook(_)),
+            Self::ApiKey => matches!(unmet, Self::ApiKey | Self::Atoms),
+            Self::Kafka
+            | Self::Registry
+            | Self::Atoms
+            | Self::Listener
+            | Self::Console
+            | Self::Webhook(_) => self == unmet,
+        }
     }
 }
 
@@ -223,6 +255,7 @@ fn load_layers(
     environment.overlay(&mut settings, &mut problems);
     keys::reject_unknown(&settings, &mut problems);
     keys::lay_defaults(&mut settings);
+    atoms::lay_defaults(&mut settings, &environment);
 
     let mut reader = Reader::new(&settings, &environment, problems);
     let config = read(&mut reader);
@@ -236,6 +269,7 @@ fn load_layers(
         Some(config) if problems.is_empty() => Ok(Loaded {
             config,
             warnings,
+            file: None,
             settings,
             environment,
             unmet,
@@ -255,7 +289,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let kafka = kafka::read(reader);
     let topics = topics::read(reader);
     let registry = registry::read(reader);
-    later::read(reader);
+    let atoms = atoms::read(reader);
     let config = Config {
         listen: listen?,
         webhooks: webhooks?,
@@ -263,6 +297,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         kafka: kafka?,
         topics: topics?,
         registry: registry?,
+        atoms: atoms?,
     };
     compare(&config, reader);
     Some(config)

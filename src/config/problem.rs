@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::settings::Origin;
+use crate::receive::tls::IdentityError;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -117,11 +118,12 @@ pub enum ProblemKind {
     /// A property that a guarantee rests on.
     #[error("cannot be set: {0}")]
     Guarantee(&'static str),
-    /// TLS is asked for, and plain text would be worse than nothing.
-    #[error(
-        "this version does not serve TLS; put a proxy that does before it, and remove this key"
-    )]
-    NoTls,
+    /// A certificate without a key, or the reverse.
+    #[error("TLS needs both; write listen.tls = {{ cert = \"FILE\", key = \"FILE\" }}")]
+    HalfTls,
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(IdentityError),
     /// A secret in no known spelling.
     #[error("a secret is written env:NAME, file:PATH or literal:TEXT")]
     SecretSpelling,
@@ -156,6 +158,14 @@ pub enum ProblemKind {
     /// Two ways to say who one is.
     #[error("registry.username and registry.token exclude each other; remove one")]
     TwoCredentials,
+    /// The address of the sender's API holds what it should not.
+    #[error("an address without user, password, query or fragment; the key is atoms.api_key")]
+    AtomsUrl,
+    /// A command needs the sender's API.
+    #[error(
+        "not set; make a key in the Atoms dashboard and put it into ATOMS_API_KEY, or write api_key = \"env:NAME\" under [atoms]"
+    )]
+    NoApiKey,
     /// Kafka's address is unknown.
     #[error(
         "not set; write \"bootstrap.servers\" = \"HOST:PORT\" under [kafka], or set ATOMS_BRIDGE__KAFKA__BOOTSTRAP_SERVERS"

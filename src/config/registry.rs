@@ -36,7 +36,7 @@ pub enum SchemaId {
 }
 
 /// How the bridge proves who it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// HTTP Basic.
     Basic {

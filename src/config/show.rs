@@ -59,7 +59,7 @@ fn shown_one(key: &str, setting: &Setting, environment: &Environment) -> ShownSe
 }
 
 /// The sources of the secrets that a setting holds; `None` when it holds none. A plain Kafka password has no source.
-fn secrets_in(key: &str, setting: &Setting) -> Option<Vec<Option<SecretSource>>> {
+pub(super) fn secrets_in(key: &str, setting: &Setting) -> Option<Vec<Option<SecretSource>>> {
     if let Some(property) = strip_section(key, "kafka") {
         let source = match &setting.value {
             Value::Scalar(text) => SecretSource::parse(text),

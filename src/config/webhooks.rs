@@ -12,7 +12,7 @@ use crate::receive::delivery::WebhookName;
 use crate::verify::secret::Secret;
 
 /// `[webhooks.NAME]`: one configured sender.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Its name, the last segment of its path.
     pub name: WebhookName,
@@ -27,7 +27,7 @@ pub struct Webhook {
 }
 
 /// A header with a fixed value that every delivery must carry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticHeader {
     /// Header name, lower case.
     pub name: String,

@@ -1,21 +1,20 @@
 //! What can be asked for, done: the same in a running `serve` as in a command that took the lock.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{BATCH, Request, Response, Retried};
 use crate::config::Config;
 use crate::journal::quarantine::{self, QuarantineError, Store};
 use crate::journal::{AppendError, AppendedKind, Journal, Replayed};
-use crate::receive::delivery::WebhookName;
 use crate::time::Timestamp;
-use crate::verify::{VerifiedDelivery, Verifier};
+use crate::verify::VerifiedDelivery;
+use crate::verify::verifiers::Verifiers;
 
 /// Whoever has this may change the journal and the quarantine.
 pub struct Actions {
     journal: Journal,
     quarantine: PathBuf,
-    verifiers: BTreeMap<WebhookName, Verifier>,
+    verifiers: Verifiers,
 }
 
 /// Why something was not done.
@@ -32,11 +31,15 @@ enum Undone {
 impl Actions {
     /// Acts on this open journal and the quarantine beside it, with the configuration's secrets.
     pub fn new(config: &Config, journal: Journal) -> Self {
-        let verifier = |(name, webhook): (&WebhookName, _)| (name.clone(), Verifier::new(webhook));
+        Self::following(config, journal, Verifiers::new(&config.webhooks))
+    }
+
+    /// [`Actions::new`] with secrets that are replaced under way.
+    pub fn following(config: &Config, journal: Journal, verifiers: Verifiers) -> Self {
         Self {
             journal,
             quarantine: quarantine::path_beside(&config.journal.path),
-            verifiers: config.webhooks.iter().map(verifier).collect(),
+            verifiers,
         }
     }
 
@@ -133,8 +136,8 @@ impl Retry<'_> {
             return Ok(());
         };
         let bytes = kept.body_bytes();
-        let verifier = self.actions.verifiers.get(kept.webhook());
-        let Some(Ok(delivery)) = verifier.map(|verifier| kept.verify(verifier)) else {
+        let verifier = self.actions.verifiers.of(kept.webhook());
+        let Some(Ok(delivery)) = verifier.map(|verifier| kept.verify(&verifier)) else {
             self.told.refused += 1;
             return Ok(());
         };

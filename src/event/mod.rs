@@ -17,6 +17,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use self::stage::{Stage, fold};
+
+/// The type of what `check` sends through a bridge to read it back; no call stands behind it, and nothing counts it.
+pub const BRIDGE_CHECK: &str = "bridge-check";
 use crate::time::Timestamp;
 
 /// One moment in the life of a call. What is not known is absent, never null.

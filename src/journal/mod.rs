@@ -14,7 +14,7 @@
 //! pending  rows for the publisher                              read        rows for the command line
 //! backlog  how much waits, for whoever watches
 //! scan     all rows with their bodies, page by page            replay      what becomes pending again
-//! look     single looks, for the console
+//! glance   single rows, for the console
 //! quarantine   what was refused, in a file and a thread of its own
 //! search       call, agent and type of each delivery, in a file of its own that can be filled anew
 //! ```
@@ -26,9 +26,10 @@ mod backlog;
 mod change;
 mod checkpoint;
 mod error;
+mod glance;
 mod headers;
 mod id;
-mod look;
+pub mod look;
 mod pending;
 mod place;
 pub mod quarantine;

@@ -34,7 +34,7 @@ pub(super) fn prepare(path: &Path) -> Result<Lock, OpenError> {
     };
     let directory = directory_of(path);
     create_directory(directory).map_err(io(directory))?;
-    if let Some(name) = network_file_system(directory).map_err(io(directory))? {
+    if let Some(FileSystem::Network(name)) = file_system(directory).map_err(io(directory))? {
         return Err(OpenError::NetworkFileSystem {
             path: path.to_owned(),
             name,
@@ -116,7 +116,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn directory_of(path: &Path) -> &Path {
+pub(super) fn directory_of(path: &Path) -> &Path {
     path.parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
@@ -185,7 +185,7 @@ fn take_lock(path: &Path) -> Result<Lock, OpenError> {
     Ok(Lock { file })
 }
 
-fn holder(file: &mut File) -> String {
+pub(super) fn holder(file: &mut File) -> String {
     let mut text = String::new();
     // The file is tiny; a holder that has not written its id yet is still a holder.
     match file.take(32).read_to_string(&mut text) {
@@ -196,37 +196,51 @@ fn holder(file: &mut File) -> String {
 
 const COPIED_BYTES: usize = 1 << 20;
 
+/// A file system that is not just a local disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileSystem {
+    /// Its locks and fsync cannot be trusted.
+    Network(&'static str),
+    /// It is gone with the power.
+    Memory(&'static str),
+    /// It goes with its container.
+    Layer(&'static str),
+}
+
 #[cfg(target_os = "linux")]
-fn network_file_system(directory: &Path) -> io::Result<Option<&'static str>> {
+pub(super) fn file_system(directory: &Path) -> io::Result<Option<FileSystem>> {
     // The low 32 bits are the whole magic number; some C libraries extend the sign.
     let magic = rustix::fs::statfs(directory)?.f_type as u32;
-    Ok(NETWORK_FILE_SYSTEMS
+    Ok(FILE_SYSTEMS
         .iter()
         .find(|(known, _)| *known == magic)
-        .map(|(_, name)| *name))
+        .map(|(_, found)| *found))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+pub(super) fn file_system(_: &Path) -> io::Result<Option<FileSystem>> {
     Ok(None)
 }
 
 /// From `statfs(2)` and the kernel's `magic.h`.
 #[cfg(target_os = "linux")]
-const NETWORK_FILE_SYSTEMS: &[(u32, &str)] = &[
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xfe53_4d42, "SMB2"),
-    (0xff53_4d42, "CIFS"),
-    (0x0102_1997, "9p"),
-    (0x6573_5546, "FUSE"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x7375_7245, "Coda"),
-    (0x564c, "NCP"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x4750_4653, "GPFS"),
-    (0x7461_636f, "OCFS2"),
-    (0x0116_1970, "GFS2"),
-    (0x1983_0326, "BeeGFS"),
+const FILE_SYSTEMS: &[(u32, FileSystem)] = &[
+    (0x6969, FileSystem::Network("NFS")),
+    (0x517b, FileSystem::Network("SMB")),
+    (0xfe53_4d42, FileSystem::Network("SMB2")),
+    (0xff53_4d42, FileSystem::Network("CIFS")),
+    (0x0102_1997, FileSystem::Network("9p")),
+    (0x6573_5546, FileSystem::Network("FUSE")),
+    (0x00c3_6400, FileSystem::Network("Ceph")),
+    (0x5346_414f, FileSystem::Network("AFS")),
+    (0x7375_7245, FileSystem::Network("Coda")),
+    (0x564c, FileSystem::Network("NCP")),
+    (0x0bd0_0bd0, FileSystem::Network("Lustre")),
+    (0x4750_4653, FileSystem::Network("GPFS")),
+    (0x7461_636f, FileSystem::Network("OCFS2")),
+    (0x0116_1970, FileSystem::Network("GFS2")),
+    (0x1983_0326, FileSystem::Network("BeeGFS")),
+    (0x0102_1994, FileSystem::Memory("tmpfs")),
+    (0x8584_58f6, FileSystem::Memory("ramfs")),
+    (0x794c_7630, FileSystem::Layer("overlayfs")),
 ];

@@ -93,7 +93,7 @@ impl Space {
     }
 
     fn floor_bytes(&self) -> u64 {
-        self.floor_bytes.min(self.disk.total_bytes / FLOOR_PART)
+        floor_bytes(self.floor_bytes, self.disk)
     }
 
     /// How large a batch may be: on a small disk, one that leaves room for the deletes.
@@ -151,6 +151,11 @@ impl Space {
         self.wal_since = 0;
         self.looked_at = Some(Instant::now());
     }
+}
+
+/// What must stay free: on a small disk, a part of it.
+pub(super) fn floor_bytes(wanted: u64, disk: Disk) -> u64 {
+    wanted.min(disk.total_bytes / FLOOR_PART)
 }
 
 struct Pages {

@@ -12,8 +12,8 @@ mod totals;
 use std::time::{Duration, Instant};
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::time::Timestamp;
@@ -35,6 +35,8 @@ pub struct Metrics {
     receipt_to_kafka: Histogram,
     occurred_to_kafka: HistogramVec,
     transactions: IntCounterVec,
+    reloads: IntCounterVec,
+    reload_refused: IntGauge,
     fields: Fields,
     kafka: KafkaMetrics,
 }
@@ -104,12 +106,26 @@ impl Metrics {
                 "Kafka transactions that held events, by outcome; refused ones are sent again.",
                 &["outcome"],
             ),
+            reloads: counter_vec(
+                &registry,
+                "config_reloads_total",
+                "Configurations that were there while the bridge ran, by whether they were taken up.",
+                &["outcome"],
+            ),
+            reload_refused: gauge(
+                &registry,
+                "config_reload_refused",
+                "1 while the configuration on disk is wrong and the bridge goes on with an older one.",
+            ),
             fields: Fields::new(&registry),
             kafka: KafkaMetrics::new(&registry),
             registry,
         };
         for outcome in [COMMITTED, REFUSED] {
             metrics.transactions.with_label_values(&[outcome]);
+        }
+        for outcome in [APPLIED, REFUSED] {
+            metrics.reloads.with_label_values(&[outcome]);
         }
         metrics
     }
@@ -171,6 +187,18 @@ impl Metrics {
     /// A transaction with events was not committed.
     pub fn transaction_refused(&self) {
         self.transactions.with_label_values(&[REFUSED]).inc();
+    }
+
+    /// Another configuration is gone on with.
+    pub fn reloaded(&self) {
+        self.reloads.with_label_values(&[APPLIED]).inc();
+        self.reload_refused.set(0);
+    }
+
+    /// Another configuration is wrong, and the old one is gone on with.
+    pub fn not_reloaded(&self) {
+        self.reloads.with_label_values(&[REFUSED]).inc();
+        self.reload_refused.set(1);
     }
 
     /// What librdkafka tells of itself.
@@ -295,6 +323,12 @@ fn counter_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> 
     counters
 }
 
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    let gauge = IntGauge::with_opts(opts(name, help)).expect(DISTINCT);
+    registry.register(Box::new(gauge.clone())).expect(DISTINCT);
+    gauge
+}
+
 fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
     let opts = HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets.to_vec());
     let histogram = Histogram::with_opts(opts).expect(DISTINCT);
@@ -322,6 +356,7 @@ fn histogram_vec(
 const PREFIX: &str = "atoms_bridge_";
 const COMMITTED: &str = "committed";
 const REFUSED: &str = "refused";
+const APPLIED: &str = "applied";
 const TEXT_BYTES: usize = 32 * 1024;
 // Seconds. A commit takes what an fsync takes; an event takes a transaction, or an outage; calls last minutes.
 const JOURNAL_BUCKETS: &[f64] = &[

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::dialect::{self, Arrival, Unreadable, encoding};
-use crate::event::Stage;
 use crate::event::json::Document;
+use crate::event::{BRIDGE_CHECK, Stage};
 use crate::journal::Row;
 use crate::registry::framing::Framing;
 use crate::route::{self, Fault, Letter, Place, Record};
@@ -46,6 +46,8 @@ pub(super) enum Counted {
         unmapped: Vec<String>,
     },
     DeadLetter(&'static str),
+    /// It came from `check`, and is not counted.
+    Check,
 }
 
 /// What a row says.
@@ -177,14 +179,19 @@ impl Maker {
             });
         }
         records.push(record);
-        Ok(Told {
-            records,
-            counted: Counted::Event {
+        let counted = if event.event_type == BRIDGE_CHECK {
+            Counted::Check
+        } else {
+            Counted::Event {
                 dialect: event.source.dialect,
                 kind: event.stage().map_or("other", Stage::name),
                 occurred_at: event.occurred_at,
                 unmapped: event.unmapped.into_keys().collect(),
-            },
+            }
+        };
+        Ok(Told {
+            records,
+            counted,
             event_type: Some(event.event_type.into_owned()),
             call_id: Some(event.call_id.into_owned()),
         })

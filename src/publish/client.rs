@@ -9,7 +9,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::{RDKafkaConfRes, RDKafkaErrorCode};
 
 use super::{Stop, poison};
 use crate::metrics::KafkaMetrics;
@@ -26,6 +26,26 @@ pub fn properties(configured: &BTreeMap<String, String>) -> ClientConfig {
     }
     config.set_log_level(RDKafkaLogLevel::Info);
     config
+}
+
+/// Why librdkafka makes no client of the configured properties; unlike its own words without their values, which may be
+/// secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PropertyError(String);
+
+impl From<KafkaError> for PropertyError {
+    fn from(error: KafkaError) -> Self {
+        let KafkaError::ClientConfig(kind, _, key, _) = error else {
+            // What does not fit together, and files that are named.
+            return Self(error.to_string());
+        };
+        Self(if kind == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
+            format!("librdkafka has no property {key}")
+        } else {
+            format!("librdkafka does not take the value of {key}")
+        })
+    }
 }
 
 /// Where Confluent's deserializers look for the id of a value's schema.
@@ -220,6 +240,26 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
         }
         if counts.outstanding == 0 {
             self.shared.1.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_property_is_named_without_its_value() {
+        for (name, part) in [
+            ("sasl.pasword", "has no property"),
+            ("acks", "the value of"),
+        ] {
+            let configured = BTreeMap::from([(name.to_owned(), "s3cret-of-mine".to_owned())]);
+            let made = properties(&configured).create_with_context(Quiet);
+            let made: Result<rdkafka::consumer::BaseConsumer<Quiet>, KafkaError> = made;
+            let told = PropertyError::from(made.err().unwrap()).to_string();
+            assert!(told.contains(part) && told.contains(name), "{told}");
+            assert!(!told.contains("s3cret"), "{told}");
         }
     }
 }

@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use self::watch::{Watch, consumer};
+use super::client::PropertyError;
 use crate::registry::framing::unframed;
 use crate::route::DEAD_LETTER;
 use crate::time::Timestamp;
@@ -74,7 +75,7 @@ pub enum Next {
 pub enum FollowError {
     /// librdkafka refuses the configuration.
     #[error("cannot use the [kafka] properties")]
-    Properties(#[source] KafkaError),
+    Properties(#[source] PropertyError),
     /// A topic is not there.
     #[error("there is no topic {0}; create it with `topics ensure`, or check topics.prefix")]
     NoTopic(String),
@@ -125,7 +126,7 @@ impl Follower {
         from: From,
         until: Until,
     ) -> Result<Self, FollowError> {
-        let consumer = consumer(kafka).map_err(FollowError::Properties)?;
+        let consumer = consumer(kafka).map_err(|error| FollowError::Properties(error.into()))?;
         let mut found = VecDeque::new();
         for name in topics {
             found.push_back(Topic::find(&consumer, name, from)?);

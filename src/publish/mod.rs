@@ -12,6 +12,8 @@
 //! recover   the mark, and where to go on               arrived   what is on the topics, by its headers
 //! topics    what they should be; creates them          obstacle  what stands in a batch's way
 //! calls     what waits for Kafka, and may be left behind
+//! reach     whether Kafka answers at all                 rights    what the bridge's principal may do
+//! routes    which webhooks have topics of their own, while that changes
 //! ```
 
 mod arrived;
@@ -24,7 +26,10 @@ mod obstacle;
 mod poison;
 pub mod preview;
 mod producer;
+pub mod reach;
 mod recover;
+pub mod rights;
+mod routes;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -36,6 +41,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use self::routes::Routes;
 pub use self::state::State;
 use self::topics::{Topics, TopicsError};
 use self::worker::Worker;
@@ -50,6 +56,7 @@ pub struct Publisher {
     stop: Stop,
     state: State,
     schema_ids: Ids,
+    routes: Routes,
 }
 
 impl Publisher {
@@ -83,6 +90,7 @@ impl Publisher {
             (stop.clone(), state.clone()),
         );
         let schema_ids = worker.schema_ids.clone();
+        let routes = worker.routes.clone();
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || worker.run())?;
@@ -91,7 +99,13 @@ impl Publisher {
             stop,
             state,
             schema_ids,
+            routes,
         })
+    }
+
+    /// Where events go; to be changed under way.
+    pub fn routes(&self) -> Routes {
+        self.routes.clone()
     }
 
     /// The schema ids that records carry; somebody must ask for them ([`Ids::keep`]).

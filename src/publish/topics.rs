@@ -16,7 +16,7 @@ pub use self::plan::Plan;
 
 use self::counts::{common, enough, more};
 use super::Stop;
-use super::client::{Quiet, in_steps, properties};
+use super::client::{PropertyError, Quiet, in_steps, properties};
 
 /// Why the topics are not as they should be.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum TopicsError {
     Metadata(#[source] KafkaError),
     /// A client could not be made.
     #[error("cannot use the [kafka] properties: {0}")]
-    Properties(#[source] KafkaError),
+    Properties(#[source] PropertyError),
     /// A topic could not be created.
     #[error(
         "cannot create topic {topic}: {code}; create it with {partitions} partitions, or let the bridge's principal create topics"
@@ -143,7 +143,7 @@ impl Topics {
     pub fn connect(kafka: &BTreeMap<String, String>) -> Result<Self, TopicsError> {
         let admin = properties(kafka)
             .create_with_context(Quiet)
-            .map_err(TopicsError::Properties)?;
+            .map_err(|error| TopicsError::Properties(error.into()))?;
         let stop = Stop::default();
         Ok(Self { admin, stop })
     }

@@ -164,6 +164,7 @@ impl Worker {
         for made in batch {
             let webhook = &made.row.webhook;
             match &made.counted {
+                Counted::Check => {}
                 Counted::DeadLetter(reason) => self.metrics.dead_letter(webhook, reason),
                 Counted::Event {
                     dialect,

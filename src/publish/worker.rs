@@ -17,7 +17,7 @@ use super::poison;
 use super::producer::{Identity, Producer, Refused};
 use super::recover::{Mark, Marks};
 use super::topics::{Plan, Topics, TopicsError};
-use super::{State, Stop, Timing};
+use super::{Routes, State, Stop, Timing};
 use crate::config::Config;
 use crate::failpoint;
 use crate::journal::{AppendError, Journal, ReadError};
@@ -36,6 +36,7 @@ pub(super) struct Worker {
     pub(super) metrics: Metrics,
     pub(super) timing: Timing,
     pub(super) schema_ids: Ids,
+    pub(super) routes: Routes,
     pub(super) stop: Stop,
     pub(super) state: State,
 }
@@ -60,6 +61,8 @@ pub(super) enum Ended {
     Read(#[from] ReadError),
     #[error("cannot write the journal: {0}")]
     Append(#[from] AppendError),
+    #[error("webhooks have other topics now")]
+    Rerouted,
     #[error("stopped")]
     Stopped,
 }
@@ -107,6 +110,7 @@ impl Worker {
             kafka: config.kafka.clone(),
             mark_topic: format!("{}{DEAD_LETTER}", config.topics.prefix),
             schema_ids: Ids::of(config),
+            routes: Routes::new(config),
             timing,
             metrics,
             journal,
@@ -115,12 +119,18 @@ impl Worker {
         }
     }
 
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         loop {
+            if let Some(config) = self.routes.take_change() {
+                self.reroute(&config);
+            }
             let ended = self.session(&mut pause);
             if let Ended::Stopped = ended {
                 return;
+            }
+            if let Ended::Rerouted = ended {
+                continue;
             }
             self.state.hinder(&without_times(&ended.to_string()));
             if self.stop.wait(pause) {
@@ -128,6 +138,12 @@ impl Worker {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    fn reroute(&mut self, config: &Config) {
+        self.plan = Plan::of(config);
+        self.maker = Maker::new(config, self.journal.uuid());
+        self.schema_ids.follow(config);
     }
 
     /// One producer's life.
@@ -177,6 +193,9 @@ impl Worker {
                 return Err(Ended::Stopped);
             }
             let rows = reader.pending(session.mark.next, MOST_ROWS, MOST_BYTES)?;
+            if self.routes.is_changed() {
+                return Err(Ended::Rerouted);
+            }
             let Some(row) = rows.last() else {
                 self.idle(&mut session)?;
                 continue;

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
 use axum::http::HeaderMap;
 use axum::http::header::EXPECT;
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 
 use super::budget::{Budget, Share};
 
@@ -40,10 +40,22 @@ pub(super) enum BodyError {
     Broken,
 }
 
+impl BodyError {
+    /// A stable word for it.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::TooSlow => "too-slow",
+            Self::NoRoom => "no-room",
+            Self::Broken => "not-read",
+        }
+    }
+}
+
 /// Reads a body to its end.
 pub(super) async fn read<'a>(
     headers: &HeaderMap,
-    body: Body,
+    body: Incoming,
     limits: Limits,
     budget: &'a Budget,
 ) -> Result<Whole<'a>, BodyError> {
@@ -78,7 +90,7 @@ pub(super) async fn read<'a>(
 }
 
 /// Leaves a body unread.
-pub(super) fn refuse(headers: &HeaderMap, body: Body, limits: Limits) {
+pub(super) fn refuse(headers: &HeaderMap, body: Incoming, limits: Limits) {
     // A sender that asked first sends no body; reading on would ask for it.
     if !headers.contains_key(EXPECT) {
         discard(body, limits);
@@ -86,7 +98,7 @@ pub(super) fn refuse(headers: &HeaderMap, body: Body, limits: Limits) {
 }
 
 /// Throws away what still comes of a body that nobody reads, within limits, so that the sender gets to its answer.
-fn discard(mut body: Body, limits: Limits) {
+fn discard(mut body: Incoming, limits: Limits) {
     if body.is_end_stream() {
         return;
     }
@@ -104,7 +116,7 @@ fn discard(mut body: Body, limits: Limits) {
 
 /// A body on its way in.
 struct Intake<'a> {
-    body: Body,
+    body: Incoming,
     max_bytes: u64,
     declared_bytes: u64,
     share: Share<'a>,

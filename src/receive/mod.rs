@@ -4,33 +4,41 @@
 //! Between its last byte and the journal's queue nothing is awaited, so a complete delivery is verified and queued whole
 //! or not at all, and a sender that hangs up takes nothing back. 200 is said after the commit that holds the delivery.
 //!
-//! Each outcome is logged once, here, with names and sizes: never a body, a secret or a signature.
+//! Each outcome is logged once, here, with names and sizes: never a body, a secret or a signature. Floods of refusals are
+//! summed up ([`refusals`]).
 
+pub mod certificate;
 pub mod delivery;
 pub mod health;
+pub mod tls;
 
 mod body;
 mod budget;
+mod client;
+mod connection;
 pub(crate) mod listener;
+mod refusals;
 mod response;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
-use axum::extract::{Request, State};
+use arc_swap::ArcSwap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, header};
-use axum::routing::any;
+use axum::http::{HeaderMap, HeaderName, Method, Request, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use prometheus::IntCounter;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{Ack, Listen, Webhook};
+use crate::config::{Ack, Config, Listen, Proxies, Webhook};
+use crate::event::BRIDGE_CHECK;
 use crate::failpoint;
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
@@ -40,24 +48,59 @@ use crate::verify::proof::Proof;
 use crate::verify::{Verifier, verify};
 use body::{BodyError, Limits, Whole};
 use budget::Budget;
+use client::Client;
+use connection::{Answers, Manner};
 use delivery::{Delivery, KeptHeaders, WebhookName};
 use health::{Probe, READS, is_read};
+use refusals::Refusals;
 use response::Outcome;
+use tls::Handshakes;
 
 /// Takes deliveries to a journal. Clones share everything.
 #[derive(Clone)]
 pub struct Receiver(Arc<Shared>);
 
 struct Shared {
-    endpoints: BTreeMap<WebhookName, Endpoint>,
+    live: ArcSwap<Live>,
+    handshakes: Option<Handshakes>,
+    metrics: Metrics,
     journal: Journal,
     quarantine: Quarantine,
     limits: Limits,
     budget: Budget,
     probe: Probe,
     no_such_webhook: IntCounter,
+    refusals: Refusals,
     /// Whether it is time to stop: nobody waits for Kafka any more.
     stopping: watch::Sender<bool>,
+}
+
+/// What can be replaced under way. Who has begun with one goes on with it.
+struct Live {
+    endpoints: BTreeMap<WebhookName, Arc<Endpoint>>,
+    proxies: Proxies,
+}
+
+impl Live {
+    fn new(
+        listen: &Listen,
+        webhooks: &BTreeMap<WebhookName, Webhook>,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        let endpoint = |(name, webhook): (&WebhookName, &Webhook)| {
+            let endpoint = Endpoint {
+                name: name.clone(),
+                verifier: Verifier::new(webhook),
+                ack: webhook.ack,
+                metrics: metrics.webhook(name.as_str(), webhook.secrets.len()),
+            };
+            (name.clone(), Arc::new(endpoint))
+        };
+        Arc::new(Self {
+            endpoints: webhooks.iter().map(endpoint).collect(),
+            proxies: listen.proxies.clone(),
+        })
+    }
 }
 
 /// A configured webhook, ready to verify.
@@ -77,17 +120,11 @@ impl Receiver {
         probe: Probe,
         metrics: &Metrics,
     ) -> Self {
-        let endpoint = |(name, webhook): (&WebhookName, &Webhook)| {
-            let endpoint = Endpoint {
-                name: name.clone(),
-                verifier: Verifier::new(webhook),
-                ack: webhook.ack,
-                metrics: metrics.webhook(name.as_str(), webhook.secrets.len()),
-            };
-            (name.clone(), endpoint)
-        };
+        let identity = listen.tls.as_ref().and_then(|tls| tls.identity.as_ref());
         Self(Arc::new(Shared {
-            endpoints: webhooks.iter().map(endpoint).collect(),
+            live: ArcSwap::new(Live::new(listen, webhooks, metrics)),
+            handshakes: identity.map(Handshakes::new),
+            metrics: metrics.clone(),
             journal,
             quarantine,
             limits: Limits {
@@ -97,60 +134,127 @@ impl Receiver {
             budget: Budget::new(),
             probe,
             no_such_webhook: metrics.no_such_webhook(),
+            refusals: Refusals::default(),
             stopping: watch::Sender::new(false),
         }))
     }
 
     /// Serves the public listener until `shutdown` resolves and requests under way are answered.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let header_timeout = self.0.limits.read_timeout;
+        let manner = Manner {
+            header_timeout: self.0.limits.read_timeout,
+            handshakes: self.0.handshakes.clone(),
+        };
         let shared = Arc::clone(&self.0);
-        let shutdown = async move {
+        let shutdown = async {
             shutdown.await;
             shared.stopping.send_replace(true);
         };
-        let router = Router::new()
-            .route("/webhooks/{name}", any(receive))
-            .route("/readyz", any(readyz))
-            .fallback(no_such_path)
-            .with_state(self);
-        listener::serve(listener, router, header_timeout, shutdown).await;
+        tokio::select! {
+            () = listener::serve_with(listener, self, manner, shutdown) => {}
+            () = shared.refusals.sum_up_for_ever() => {}
+        }
+        shared.refusals.sum_up();
     }
-}
 
-async fn receive(State(Receiver(shared)): State<Receiver>, request: Request) -> Outcome {
-    let (head, body) = request.into_parts();
-    let Some(endpoint) = shared.endpoint(head.uri.path()) else {
-        body::refuse(&head.headers, body, shared.limits);
-        let path: String = head.uri.path().chars().take(LOGGED_CHARS).collect();
-        tracing::warn!(path, "refused: no such webhook is configured");
-        shared.no_such_webhook.inc();
-        return Outcome::NoSuchPath;
-    };
-    if head.method != Method::POST {
-        body::refuse(&head.headers, body, shared.limits);
-        tracing::warn!(webhook = %endpoint.name, method = %head.method, "refused: not a POST");
-        endpoint.metrics.other_method.inc();
-        return Outcome::OtherMethod("POST");
-    }
-    match body::read(&head.headers, body, shared.limits, &shared.budget).await {
-        Ok(whole) => shared.take(endpoint, head, whole).await,
-        Err(error) => {
-            tracing::warn!(webhook = %endpoint.name, reason = %error, "refused");
-            endpoint.count_unread(&error);
-            Outcome::NoBody(error)
+    /// Goes on with the webhooks, certificate and proxies of another configuration. Requests under way end with the old
+    /// ones, and so do connections with the old certificate. Whether there is TLS at all stays as it was.
+    pub fn replace(&self, config: &Config) {
+        let live = Live::new(&config.listen, &config.webhooks, &self.0.metrics);
+        self.0.live.store(live);
+        let tls = config.listen.tls.as_ref();
+        let identity = tls.and_then(|tls| tls.identity.as_ref());
+        if let (Some(handshakes), Some(identity)) = (&self.0.handshakes, identity) {
+            handshakes.replace(identity);
         }
     }
 }
 
+impl Answers for Receiver {
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let outcome = match path.strip_prefix("/webhooks/") {
+            Some(name) if !name.is_empty() && !name.contains('/') => {
+                self.0.receive(peer, head, body).await
+            }
+            _ if path == "/readyz" => self.0.readyz(head, body),
+            _ => self.0.no_such_path(head, body),
+        };
+        outcome.into_response()
+    }
+}
+
 impl Shared {
+    async fn receive(&self, peer: SocketAddr, head: Parts, body: Incoming) -> Outcome {
+        let Some(endpoint) = self.endpoint(head.uri.path()) else {
+            body::refuse(&head.headers, body, self.limits);
+            if self.refusals.is_told(None, "no-such-webhook") {
+                let path: String = head.uri.path().chars().take(LOGGED_CHARS).collect();
+                let live = self.live.load();
+                let client = live.client(peer, &head.headers);
+                tracing::warn!(path, %client, "refused: no such webhook is configured");
+            }
+            self.no_such_webhook.inc();
+            return Outcome::NoSuchPath;
+        };
+        if head.method != Method::POST {
+            body::refuse(&head.headers, body, self.limits);
+            if self.refusals.is_told(Some(&endpoint.name), "other-method") {
+                let live = self.live.load();
+                let client = live.client(peer, &head.headers);
+                tracing::warn!(webhook = %endpoint.name, method = %head.method, %client, "refused: not a POST");
+            }
+            endpoint.metrics.other_method.inc();
+            return Outcome::OtherMethod("POST");
+        }
+        match body::read(&head.headers, body, self.limits, &self.budget).await {
+            Ok(whole) => self.take(&endpoint, peer, head, whole).await,
+            Err(error) => {
+                if self.refusals.is_told(Some(&endpoint.name), error.reason()) {
+                    let live = self.live.load();
+                    let client = live.client(peer, &head.headers);
+                    tracing::warn!(webhook = %endpoint.name, reason = %error, %client, "refused");
+                }
+                endpoint.count_unread(&error);
+                Outcome::NoBody(error)
+            }
+        }
+    }
+
     /// Names are plain characters, so that an escaped path is another path.
-    fn endpoint(&self, path: &str) -> Option<&Endpoint> {
-        self.endpoints.get(path.strip_prefix("/webhooks/")?)
+    fn endpoint(&self, path: &str) -> Option<Arc<Endpoint>> {
+        let name = path.strip_prefix("/webhooks/")?;
+        self.live.load().endpoints.get(name).cloned()
+    }
+
+    fn readyz(&self, head: Parts, body: Incoming) -> Outcome {
+        body::refuse(&head.headers, body, self.limits);
+        if !is_read(&head.method) {
+            return Outcome::OtherMethod(READS);
+        }
+        if (self.probe)().is_ready() {
+            Outcome::Ready
+        } else {
+            Outcome::NotReady
+        }
+    }
+
+    /// Scanners come here all day, so that this is no warning.
+    fn no_such_path(&self, head: Parts, body: Incoming) -> Outcome {
+        body::refuse(&head.headers, body, self.limits);
+        tracing::debug!("refused: no such path");
+        Outcome::NoSuchPath
     }
 
     /// Verifies and stores a complete delivery.
-    async fn take(&self, endpoint: &Endpoint, head: Parts, whole: Whole<'_>) -> Outcome {
+    async fn take(
+        &self,
+        endpoint: &Endpoint,
+        peer: SocketAddr,
+        head: Parts,
+        whole: Whole<'_>,
+    ) -> Outcome {
         failpoint::hit("receive.body-complete");
         let received = Instant::now();
         let bytes = whole.bytes.len();
@@ -163,21 +267,33 @@ impl Shared {
         let verified = match verify(delivery, &head.headers, &endpoint.verifier) {
             Ok(verified) => verified,
             Err(refused) => {
-                tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, "refused");
+                if self
+                    .refusals
+                    .is_told(Some(&endpoint.name), refused.refusal.reason())
+                {
+                    let live = self.live.load();
+                    let client = live.client(peer, &head.headers);
+                    tracing::warn!(webhook = %endpoint.name, bytes, reason = %refused.refusal, %client, "refused");
+                }
                 endpoint.metrics.refused(refused.refusal);
                 self.quarantine.offer(*refused, Proof::of(&head.headers));
                 return Outcome::Unverified;
             }
         };
         failpoint::hit("receive.verified");
-        endpoint.metrics.signed_by(verified.secret_place());
+        let secret_place = verified.secret_place();
         let appending = self.journal.append(verified);
         failpoint::hit("receive.queued");
         let appended = appending.await;
         drop(whole.share);
-        endpoint.metrics.durable_since(received);
-        endpoint.count_append(&appended);
-        log_append(&endpoint.name, bytes, &appended);
+        if !is_check(&appended) {
+            endpoint.metrics.signed_by(secret_place);
+            endpoint.metrics.durable_since(received);
+            endpoint.count_append(&appended);
+        }
+        if appended.is_ok() || self.refusals.is_told(Some(&endpoint.name), "not-stored") {
+            log_append(&endpoint.name, bytes, &appended);
+        }
         match appended {
             Ok(appended) => {
                 self.wait_for_kafka(endpoint.ack, appended.out_seq).await;
@@ -204,6 +320,17 @@ impl Shared {
     }
 }
 
+impl Live {
+    /// Who asks, for the log.
+    fn client<'a>(&'a self, peer: SocketAddr, headers: &'a HeaderMap) -> Client<'a> {
+        Client {
+            peer,
+            headers,
+            proxies: &self.proxies,
+        }
+    }
+}
+
 impl Endpoint {
     fn count_unread(&self, error: &BodyError) {
         match error {
@@ -221,6 +348,13 @@ impl Endpoint {
             Err(_) => self.metrics.not_stored.inc(),
         }
     }
+}
+
+/// Whether `check` sent it: an alarm that waits for deliveries is not to be silenced by it.
+fn is_check(appended: &Result<Appended, AppendError>) -> bool {
+    appended
+        .as_ref()
+        .is_ok_and(|appended| appended.id.starts_with(BRIDGE_CHECK))
 }
 
 fn log_append(webhook: &WebhookName, bytes: usize, appended: &Result<Appended, AppendError>) {
@@ -246,27 +380,6 @@ fn kept_headers(headers: &HeaderMap) -> KeptHeaders {
         traceparent: kept(HeaderName::from_static("traceparent")),
         user_agent: kept(header::USER_AGENT),
     }
-}
-
-async fn readyz(State(Receiver(shared)): State<Receiver>, request: Request) -> Outcome {
-    let (head, body) = request.into_parts();
-    body::refuse(&head.headers, body, shared.limits);
-    if !is_read(&head.method) {
-        return Outcome::OtherMethod(READS);
-    }
-    if (shared.probe)().is_ready() {
-        Outcome::Ready
-    } else {
-        Outcome::NotReady
-    }
-}
-
-/// Scanners come here all day, so that this is no warning.
-async fn no_such_path(State(Receiver(shared)): State<Receiver>, request: Request) -> Outcome {
-    let (head, body) = request.into_parts();
-    body::refuse(&head.headers, body, shared.limits);
-    tracing::debug!("refused: no such path");
-    Outcome::NoSuchPath
 }
 
 /// How much of an unknown path is logged.

@@ -1,4 +1,5 @@
-//! A connection that ends when a request's header takes too long to arrive, while an idle one may rest.
+//! A connection that ends when a request's header takes too long to arrive, while an idle one may rest; and that can
+//! look at its first bytes before anyone reads them.
 //!
 //! hyper has one timeout for both. But a load balancer keeps idle connections for a minute and longer, and a request sent
 //! into one that is just being closed is lost, since nobody sends it again. So the idle side must be the more patient.
@@ -10,8 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// What a connection is doing; shared by its stream and its service.
@@ -34,20 +34,23 @@ impl Phase {
     }
 }
 
-/// A TCP stream with a limit on each request's header.
-pub(super) struct HeaderTimedStream {
-    stream: TcpStream,
+/// A stream with a limit on each request's header.
+pub(super) struct HeaderTimedStream<S> {
+    stream: S,
+    /// What was looked at and not yet read.
+    unread: Vec<u8>,
     phase: Phase,
     header_timeout: Duration,
     header_due: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl HeaderTimedStream {
+impl<S: AsyncRead + Unpin> HeaderTimedStream<S> {
     /// A new connection has to send its first header at once.
-    pub(super) fn new(stream: TcpStream, header_timeout: Duration) -> Self {
+    pub(super) fn new(stream: S, header_timeout: Duration) -> Self {
         Self {
             stream,
+            unread: Vec::new(),
             phase: Phase(Arc::new(AtomicU8::new(HEADER))),
             header_timeout,
             header_due: Instant::now() + header_timeout,
@@ -57,6 +60,24 @@ impl HeaderTimedStream {
 
     pub(super) fn phase(&self) -> Phase {
         self.phase.clone()
+    }
+
+    /// Waits until it is plain whether the connection begins with these bytes, all of which are still to be read then.
+    ///
+    /// # Errors
+    ///
+    /// When the first bytes do not come in the time for a header.
+    pub(super) async fn begins_with(&mut self, start: &[u8]) -> io::Result<bool> {
+        let mut seen = Vec::with_capacity(start.len());
+        while seen.len() < start.len() && start.starts_with(&seen) {
+            let wanted = u64::try_from(start.len() - seen.len()).unwrap_or(u64::MAX);
+            if (&mut *self).take(wanted).read_buf(&mut seen).await? == 0 {
+                break;
+            }
+        }
+        let begins = seen == start;
+        self.unread = seen;
+        Ok(begins)
     }
 
     fn header_begins(&mut self) {
@@ -74,19 +95,31 @@ impl HeaderTimedStream {
     }
 }
 
-impl AsyncRead for HeaderTimedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for HeaderTimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        if !self.unread.is_empty() {
+            let taken = self.unread.len().min(buf.remaining());
+            buf.put_slice(self.unread.get(..taken).unwrap_or_default());
+            self.unread.drain(..taken);
+            if !self.unread.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let start = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_ready() {
-            if buf.filled().len() > before && self.phase.is(IDLE) {
+            if buf.filled().len() > start && self.phase.is(IDLE) {
                 self.header_begins();
             }
             return read;
+        }
+        if start > before {
+            return Poll::Ready(Ok(()));
         }
         if self.phase.is(HEADER) && self.is_overdue(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -95,7 +128,7 @@ impl AsyncRead for HeaderTimedStream {
     }
 }
 
-impl AsyncWrite for HeaderTimedStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeaderTimedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

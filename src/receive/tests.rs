@@ -512,6 +512,8 @@ fn listen(max_body_bytes: u64, read_timeout: Duration) -> Listen {
         health: any,
         max_body_bytes,
         read_timeout,
+        tls: None,
+        proxies: Proxies::default(),
     }
 }
 

@@ -234,7 +234,7 @@ impl Client {
         }
     }
 
-    fn request<B: Serialize>(
+    pub(super) fn request<B: Serialize>(
         &self,
         method: Method,
         path: &str,

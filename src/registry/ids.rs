@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use super::cache::Cache;
 use super::client::{Client, Patience, RegistryError};
 use super::framing::Framing;
@@ -35,13 +37,15 @@ pub enum Framed {
 #[derive(Debug)]
 struct Shared {
     registry: Registry,
-    subjects: Vec<Subject>,
+    subjects: RwLock<Arc<Vec<Subject>>>,
     cache: Cache,
     framing: RwLock<Arc<Framing>>,
     /// Why an id is missing, and what to do; `None` when none is.
     trouble: Mutex<Option<String>>,
     /// Until the first answer, or this moment, publishing waits for ids that were never known.
-    asking_until: Instant,
+    asking_until: Mutex<Instant>,
+    /// Wakes whoever asks.
+    news: Notify,
     asked: AtomicBool,
     /// Whether the registry did not answer the last time, which matters little while all ids are known.
     away: AtomicBool,
@@ -69,6 +73,13 @@ impl Ids {
         Some(shared.trouble().clone())
     }
 
+    /// Goes on with the topics of another configuration; the registry stays.
+    pub fn follow(&self, config: &Config) {
+        if let Some(shared) = &self.0 {
+            shared.follow(config);
+        }
+    }
+
     /// Asks the registry, and asks again, until `stopped` resolves.
     pub async fn keep(self, stopped: impl Future<Output = ()>) {
         let Some(shared) = self.0 else {
@@ -94,11 +105,12 @@ impl Shared {
         let known = subjects.iter().all(|subject| framing.knows(&subject.topic));
         let shared = Self {
             registry,
-            subjects,
+            subjects: RwLock::new(Arc::new(subjects)),
             cache,
             framing: RwLock::new(Arc::new(framing)),
             trouble: Mutex::new(None),
-            asking_until: Instant::now() + FIRST_ANSWER_WITHIN,
+            asking_until: Mutex::new(Instant::now() + FIRST_ANSWER_WITHIN),
+            news: Notify::new(),
             asked: AtomicBool::new(known),
             away: AtomicBool::new(false),
         };
@@ -108,9 +120,26 @@ impl Shared {
         shared
     }
 
+    /// New topics are asked for at once, and waited for as at the start.
+    fn follow(&self, config: &Config) {
+        let subjects = subjects(config);
+        let framing = self.framing();
+        let known = subjects.iter().all(|subject| framing.knows(&subject.topic));
+        *self
+            .subjects
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(subjects);
+        if !known {
+            *self.trouble() = Some("the registry has not answered yet".to_owned());
+            *self.asking_until() = Instant::now() + FIRST_ANSWER_WITHIN;
+            self.asked.store(false, Ordering::Release);
+            self.news.notify_one();
+        }
+    }
+
     fn framed(&self) -> Framed {
         // A record that goes without its id is never given one, so the first answer is worth a moment.
-        if !self.asked.load(Ordering::Acquire) && Instant::now() < self.asking_until {
+        if !self.asked.load(Ordering::Acquire) && Instant::now() < *self.asking_until() {
             return Framed::Soon;
         }
         match self.registry.schema_id {
@@ -127,7 +156,11 @@ impl Shared {
     async fn keep_asking(&self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let answered = self.ask_all().await;
+            let subjects = self.subjects();
+            let answered = self.ask_all(&subjects).await;
+            if !Arc::ptr_eq(&subjects, &self.subjects()) {
+                continue;
+            }
             self.judge(answered.as_ref().err());
             self.asked.store(true, Ordering::Release);
             let settled = answered.is_ok() && self.trouble().is_none();
@@ -136,17 +169,20 @@ impl Shared {
             } else {
                 (pause * 2).min(LONGEST_PAUSE)
             };
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.news.notified() => pause = FIRST_PAUSE,
+            }
         }
     }
 
     /// Learns what the registry knows; one that cannot be asked is not asked for the rest.
-    async fn ask_all(&self) -> Result<(), RegistryError> {
+    async fn ask_all(&self, subjects: &[Subject]) -> Result<(), RegistryError> {
         let client = Client::new(&self.registry, Patience::Once)?;
         let mut framing = Framing::clone(&self.framing());
         let mut news = Vec::new();
         let mut failed = None;
-        for subject in &self.subjects {
+        for subject in subjects {
             match client.look_up(&subject.name, &subject.schema).await {
                 Ok(Some(found)) if framing.learn(&subject.topic, found.id) => {
                     tracing::info!(
@@ -189,9 +225,8 @@ impl Shared {
 
     /// Tells once what is missing, and once when nothing is any more.
     fn judge(&self, error: Option<&RegistryError>) {
-        let framing = self.framing();
-        let missing = self
-            .subjects
+        let (framing, subjects) = (self.framing(), self.subjects());
+        let missing = subjects
             .iter()
             .filter(|subject| !framing.knows(&subject.topic));
         let missing: Vec<&str> = missing.map(|subject| subject.name.as_str()).collect();
@@ -226,6 +261,17 @@ impl Shared {
     fn framing(&self) -> Arc<Framing> {
         let framing = self.framing.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&framing)
+    }
+
+    fn subjects(&self) -> Arc<Vec<Subject>> {
+        let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&subjects)
+    }
+
+    fn asking_until(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.asking_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {

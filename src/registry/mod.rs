@@ -8,11 +8,13 @@
 //! answer   what it answers                         error    what to do when that does not help
 //! ids      asks for them, and keeps asking         framing  puts them on records; pure
 //! register loads a schema, or says why not         level    what may follow what
+//! clock    what time it is there
 //! ```
 
 mod answer;
 pub mod cache;
 pub mod client;
+mod clock;
 mod error;
 pub mod framing;
 pub mod ids;

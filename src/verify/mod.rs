@@ -6,6 +6,7 @@
 pub mod proof;
 pub mod secret;
 mod signature;
+pub mod verifiers;
 
 use hyper::HeaderMap;
 use sha2::{Digest, Sha256};

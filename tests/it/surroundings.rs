@@ -306,7 +306,7 @@ pub(crate) fn acl(broker: &str, verb: &str, resource: [&str; 2], operations: &[&
 }
 
 /// All that a bridge needs.
-const RIGHTS: [([&str; 2], &[&str]); 3] = [
+pub(crate) const RIGHTS: [([&str; 2], &[&str]); 3] = [
     (
         ["--topic", "atoms."],
         &["Write", "Read", "Describe", "Create"],

@@ -17,12 +17,13 @@ use tokio::sync::mpsc;
 
 use self::report::{Line, Report, What};
 use self::target::complete;
-pub use self::target::{Answer, Poster, Said, headers, receiver};
+pub use self::target::{headers, receiver};
 use super::output::{Output, OutputError, printable};
-use super::samples::{self, Dialect};
 use super::{Common, Ended, UsageError};
 use crate::config::{Config, Need, process_environment};
 use crate::receive::delivery::WebhookName;
+pub use crate::sender::post::{Answer, Poster, Said};
+use crate::sender::samples::{self, Dialect};
 use crate::time::Timestamp;
 
 /// Arguments of `send`.
@@ -121,6 +122,13 @@ fn load(args: &Args, common: &Common, name: &WebhookName) -> anyhow::Result<Conf
 fn poster(args: &Args, config: &Config, name: &WebhookName) -> anyhow::Result<Poster> {
     let url = match &args.url {
         Some(url) => complete(url, name)?,
+        None if config.listen.tls.is_some() => {
+            let port = config.listen.webhooks.port();
+            return Err(UsageError(format!(
+                "the receiver speaks TLS, for the names in its certificate: give one as in `send https://your.host:{port}`"
+            ))
+            .into());
+        }
         None => receiver(config.listen.webhooks, name)?,
     };
     let webhook = config

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Body;
-use super::target::{Answer, innermost};
 use crate::cli::Ended;
 use crate::cli::output::{Output, OutputError, printable};
-use crate::cli::samples::Dialect;
 use crate::dialect::{Arrival, parse};
 use crate::event::json::{Document, peek_id};
+use crate::sender::post::{Answer, innermost};
+use crate::sender::samples::Dialect;
 use crate::time::Timestamp;
 
 /// What a body says of itself, as the bridge will read it.
@@ -153,7 +153,7 @@ fn ms(took: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::send::target::Said;
+    use crate::sender::post::Said;
 
     #[test]
     fn what_is_no_2xx_is_a_finding() {

@@ -10,11 +10,15 @@ use crate::publish::topics::settings::Difference;
 use crate::publish::topics::{Found, Plan, Topics};
 
 /// What of each topic's settings differs, or why that cannot be told.
-pub(super) struct Settings(BTreeMap<String, Result<Vec<Difference>, String>>);
+pub(in crate::cli) struct Settings(BTreeMap<String, Result<Vec<Difference>, String>>);
 
 impl Settings {
     /// Asks for the settings of the topics that were found.
-    pub(super) fn read(topics: &Topics, plan: &Plan, found: &BTreeMap<String, Found>) -> Self {
+    pub(in crate::cli) fn read(
+        topics: &Topics,
+        plan: &Plan,
+        found: &BTreeMap<String, Found>,
+    ) -> Self {
         let settings = found.keys().map(|topic| {
             let differences = topics.differences(topic, plan);
             (
@@ -29,23 +33,23 @@ impl Settings {
 /// A topic that should be, and what it is.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Line {
-    pub(super) topic: String,
-    pub(super) should_have_partitions: u32,
+pub(in crate::cli) struct Line {
+    pub(in crate::cli) topic: String,
+    pub(in crate::cli) should_have_partitions: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) partitions: Option<u32>,
+    pub(in crate::cli) partitions: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) replication: Option<u32>,
-    pub(super) state: State,
+    pub(in crate::cli) replication: Option<u32>,
+    pub(in crate::cli) state: State,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) differences: Vec<Difference>,
+    pub(in crate::cli) differences: Vec<Difference>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) advice: Option<String>,
+    pub(in crate::cli) advice: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum State {
+pub(in crate::cli) enum State {
     Ok,
     Missing,
     Unequal,
@@ -57,7 +61,7 @@ pub(super) enum State {
 }
 
 /// All topics must have one count. Kafka can only raise a count, so the highest one is what they should have.
-pub(super) fn compare(
+pub(in crate::cli) fn compare(
     plan: &Plan,
     found: &BTreeMap<String, Found>,
     settings: &Settings,
@@ -114,7 +118,7 @@ fn judge_settings(differences: &[Difference], unknown: Option<&String>) -> Optio
 }
 
 /// A difference as a clause.
-pub(super) fn tell(difference: &Difference) -> String {
+pub(in crate::cli) fn tell(difference: &Difference) -> String {
     format!(
         "{} is {} and should be {}",
         difference.setting, difference.is, difference.should

@@ -77,7 +77,7 @@ fn a_wrong_value_says_what_is_accepted() {
         ),
         (
             "[listen]\ntls = { cert = \"c\" }",
-            "bridge.toml:2: listen.tls.cert: this version does not serve TLS; put a proxy that does before it, and remove this key",
+            "bridge.toml:2: listen.tls.cert: TLS needs both; write listen.tls = { cert = \"FILE\", key = \"FILE\" }",
         ),
         (
             "[journal]\nmax_bytes = \"much\"",

@@ -79,6 +79,8 @@ ca = "ca.pem"
 [atoms]
 api_key = "env:ATOMS_API_KEY"
 base_url = "https://api.smallest.ai/atoms/v1"
+requests_per_second = 20
+timeout = "10s"
 "#;
 
 #[test]
@@ -153,7 +155,11 @@ fn every_documented_key_loads() {
     let console = config.listen.console.as_ref().unwrap();
     assert_eq!(console.hosts, ["bridge.example.com"]);
     assert!(console.token.is_some());
-    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
+    let atoms = &config.atoms;
+    assert_eq!(atoms.base_url, "https://api.smallest.ai/atoms/v1");
+    assert_eq!(atoms.requests_per_second, 20);
+    assert_eq!(atoms.timeout, Duration::from_secs(10));
+    assert_eq!(loaded.warnings.len(), 0, "{:?}", loaded.warnings);
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Layers, complaints and secrets: what the three files of tests share.
+//! What the files of tests about the configuration share.
 
+mod atoms;
 mod complaints;
 mod layers;
 mod secrets;

@@ -86,6 +86,12 @@ impl Topics {
         Ok(())
     }
 
+    /// What a topic is set to, also by its broker's default; `None` when Kafka does not tell.
+    pub(in crate::publish) fn setting(&self, topic: &str, name: &str) -> Option<String> {
+        let entries = self.entries(topic).ok()?;
+        entries.into_iter().find(|entry| entry.name == name)?.value
+    }
+
     fn entries(&self, topic: &str) -> Result<Vec<ConfigEntry>, TopicsError> {
         let failed = |why: String| TopicsError::Settings {
             topic: topic.to_owned(),

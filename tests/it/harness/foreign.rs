@@ -42,11 +42,11 @@ fn run(mut command: Command, file: &str, arguments: &[&str]) -> Vec<Value> {
     printed.lines().map(line).collect()
 }
 
-/// A folder beside the profile's in the target directory.
-fn fetched(kind: &str) -> PathBuf {
+/// What `tests/run` filled in the target directory, such as `documents/npm`.
+pub(crate) fn fetched(what: &str) -> PathBuf {
     let bridge = Path::new(env!("CARGO_BIN_EXE_atoms-kafka-bridge"));
     let target = bridge.ancestors().nth(2).expect("target/PROFILE/BINARY");
-    let folder = target.join(kind);
+    let folder = target.join(what);
     assert!(
         folder.join("stamp").is_file(),
         "nothing in {}: run tests/run once, it fetches the packages",

@@ -24,9 +24,12 @@ pub(crate) mod power;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod registry;
+pub(crate) mod reloading;
 pub(crate) mod strace;
 pub(crate) mod tally;
+pub(crate) mod tls;
 pub(crate) mod trace;
+pub(crate) mod web;
 
 /// One broker for all tests that do not break it; started by the first that asks. Use names from [`unique`] on it.
 pub(crate) fn shared_broker() -> &'static kafka::Broker {

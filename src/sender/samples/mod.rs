@@ -4,6 +4,7 @@
 //! sample says, the reader understands wholly; a test holds that. Nothing here is random: ids come from the call's number,
 //! the clock and the process.
 
+pub mod api;
 mod scenarios;
 
 use serde_json::{Map, Value, json};

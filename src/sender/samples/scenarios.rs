@@ -22,6 +22,15 @@ pub(super) struct Scenario {
     pub(super) summary: &'static str,
 }
 
+/// The agents of all scenarios, each once.
+pub(super) fn agents() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let agents: std::collections::BTreeMap<_, _> = ALL
+        .iter()
+        .map(|scenario| (scenario.agent_id, scenario.agent_name))
+        .collect();
+    agents.into_iter()
+}
+
 /// Which way a call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
