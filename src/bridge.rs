@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::control::{Actions, Socket};
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
@@ -36,6 +37,8 @@ pub struct Bridge {
     traces: Traces,
     /// `None` when it could not be bound.
     control: Option<Socket>,
+    /// `None` when it is off, or could not be bound.
+    console: Option<Console>,
     webhooks: TcpListener,
     health: TcpListener,
 }
@@ -99,6 +102,7 @@ impl Bridge {
             metrics,
             traces,
             control: control_socket(&config),
+            console: console(&config).await,
             webhooks,
             health,
             config,
@@ -123,6 +127,11 @@ impl Bridge {
         self.health.local_addr()
     }
 
+    /// Where the console is; `None` when there is none.
+    pub fn console_address(&self) -> Option<SocketAddr> {
+        self.console.as_ref()?.address().ok()
+    }
+
     /// What of it can be changed while it runs.
     pub fn changeable(&self) -> Changeable {
         Changeable {
@@ -142,9 +151,26 @@ impl Bridge {
             self.quarantine.clone(),
             self.publisher.state(),
         ));
-        let actions =
-            Actions::following(&self.config, self.journal.clone(), self.verifiers.clone());
-        let control = serve_control(self.control, actions, until(stopped.clone()));
+        let actions = Arc::new(Actions::following(
+            &self.config,
+            self.journal.clone(),
+            self.verifiers.clone(),
+        ));
+        let control = serve_control(self.control, Arc::clone(&actions), until(stopped.clone()));
+        let parts = console::Parts {
+            journal: self.journal.clone(),
+            actions,
+            probe: self.probe.clone(),
+            observe: Arc::new(observe(
+                &self.config,
+                self.journal.clone(),
+                self.quarantine.clone(),
+                self.publisher.state(),
+            )),
+            metrics: self.metrics.clone(),
+            publishing: self.publisher.state(),
+        };
+        let console = serve_console(self.console, (&self.config, parts), until(stopped.clone()));
         let deliveries = self.receiver.serve(self.webhooks, until(stopped.clone()));
         let health = health::serve(
             self.health,
@@ -158,7 +184,7 @@ impl Bridge {
             tracing::info!("stopping: no more deliveries are taken");
             drop(stop);
         };
-        tokio::join!(deliveries, health, control, schema_ids, told);
+        tokio::join!(deliveries, health, control, console, schema_ids, told);
         let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
         let traces = self.traces;
         let closing = tokio::task::spawn_blocking(move || {
@@ -232,9 +258,32 @@ fn control_socket(config: &Config) -> Option<Socket> {
         .ok()
 }
 
+/// Nobody's call is lost for want of a page to look at.
+async fn console(config: &Config) -> Option<Console> {
+    let bound = Console::bind(config.listen.console.as_ref()?).await;
+    bound
+        .inspect_err(|error| {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "there is no console"
+            );
+        })
+        .ok()
+}
+
+async fn serve_console(
+    console: Option<Console>,
+    (config, parts): (&Config, console::Parts),
+    shutdown: impl Future<Output = ()>,
+) {
+    if let Some(console) = console {
+        console.serve(config, parts, shutdown).await;
+    }
+}
+
 async fn serve_control(
     socket: Option<Socket>,
-    actions: Actions,
+    actions: Arc<Actions>,
     shutdown: impl Future<Output = ()>,
 ) {
     if let Some(socket) = socket {

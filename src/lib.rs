@@ -39,6 +39,7 @@ pub mod atoms;
 pub mod bridge;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod control;
 pub mod dialect;
 pub mod documents;

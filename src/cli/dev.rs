@@ -77,6 +77,9 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
         |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], free_or(address.port())));
     config.listen.webhooks = loopback(config.listen.webhooks);
     config.listen.health = loopback(config.listen.health);
+    if let Some(console) = &mut config.listen.console {
+        console.address = loopback(console.address);
+    }
     // Its caller speaks to the loopback, for which nobody has a certificate.
     config.listen.tls = None;
     // Each event is counted once when it is read back.
@@ -166,6 +169,9 @@ fn welcome(
         "health     http://{}/readyz",
         bridge.health_address()?
     ))?;
+    if let Some(console) = bridge.console_address() {
+        out.line(&format!("console    http://{console}"))?;
+    }
     out.line(&format!("read along kcat -C -b {address} -t {topic} -e"))?;
     out.line("")?;
     Ok(())

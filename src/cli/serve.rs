@@ -39,6 +39,9 @@ async fn serve(common: &Common, loaded: Loaded, config: Config) -> anyhow::Resul
     tracing::info!(
         "taking deliveries at {scheme}://{listen}/webhooks/{{name}} (webhooks: {webhooks}), health at http://{health}"
     );
+    if let Some(console) = bridge.console_address() {
+        tracing::info!("console at http://{console}");
+    }
     let file = common.config.as_deref();
     let reloader = Reloader::new(file, (loaded, config), &NEEDS, bridge.changeable());
     let reloading = tokio::spawn(reloader.run(hangup));
@@ -48,11 +51,12 @@ async fn serve(common: &Common, loaded: Loaded, config: Config) -> anyhow::Resul
 }
 
 /// What it cannot do without, at the start and at each reload.
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need::Kafka,
     Need::Registry,
     Need::Atoms,
     Need::Listener,
+    Need::Console,
     Need::Webhooks,
 ];
 

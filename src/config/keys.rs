@@ -3,7 +3,7 @@
 use super::environment::variable_of;
 use super::problem::{Problem, ProblemKind};
 use super::settings::{Origin, Settings, Value, strip_section};
-use super::{atoms, journal, later, listen, registry, topics, webhooks};
+use super::{atoms, console, journal, listen, registry, topics, webhooks};
 
 /// A key with its default as it would be written.
 pub(super) struct Key {
@@ -37,11 +37,11 @@ const SECTIONS: [&str; 7] = [
 fn keys() -> impl Iterator<Item = &'static Key> {
     listen::KEYS
         .iter()
+        .chain(console::KEYS)
         .chain(journal::KEYS)
         .chain(topics::KEYS)
         .chain(registry::KEYS)
         .chain(atoms::KEYS)
-        .chain(later::KEYS)
 }
 
 /// Lays what nobody set below everything else.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Need;
+use super::console::{self, Console};
 use super::keys::Key;
 use super::problem::ProblemKind;
 use super::reader::Reader;
@@ -22,6 +23,8 @@ pub struct Listen {
     pub webhooks: SocketAddr,
     /// `/livez`, `/readyz`, `/metrics`. Default `0.0.0.0:8081`.
     pub health: SocketAddr,
+    /// The page for people; `None` when it is off.
+    pub console: Option<Console>,
     /// Largest body that is accepted, in bytes. Default 16 MiB.
     pub max_body_bytes: u64,
     /// How long a request's header, and then its body, may take to arrive. Default 15 s.
@@ -79,6 +82,7 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Listen> {
     let webhooks = reader.value("listen.webhooks", &ADDRESS);
     let health = reader.value("listen.health", &ADDRESS);
+    let console = console::read(reader);
     let max_body_bytes = reader.value("listen.max_body", &BODY_SIZE);
     let read_timeout = reader.value("listen.read_timeout", &DURATION);
     let tls = read_tls(reader);
@@ -95,6 +99,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Listen> {
     Some(Listen {
         webhooks: webhooks?,
         health: health?,
+        console: console?,
         max_body_bytes: max_body_bytes?,
         read_timeout: read_timeout?,
         tls,

@@ -9,12 +9,12 @@
 
 mod atoms;
 mod changes;
+mod console;
 mod environment;
 mod file;
 mod journal;
 mod kafka;
 mod keys;
-mod later;
 mod listen;
 mod problem;
 mod reader;
@@ -36,6 +36,7 @@ use crate::receive::delivery::WebhookName;
 
 pub use atoms::Atoms;
 pub use changes::Changes;
+pub use console::Console;
 pub use environment::process_environment;
 pub use journal::Journal;
 pub use listen::{ClientHeader, Listen, Proxies, Tls};
@@ -91,6 +92,8 @@ pub enum Need {
     Kafka,
     /// Every secret in `[registry]`.
     Registry,
+    /// The console's token.
+    Console,
     /// The key in `[atoms]`, if one is set.
     Atoms,
     /// The key in `[atoms]`, which must be set.
@@ -218,6 +221,7 @@ impl Loaded {
             | Need::Atoms
             | Need::ApiKey
             | Need::Listener
+            | Need::Console
             | Need::Webhooks => None,
         }
     }
@@ -238,9 +242,12 @@ impl Need {
         match self {
             Self::Webhooks => matches!(unmet, Self::Webhook(_)),
             Self::ApiKey => matches!(unmet, Self::ApiKey | Self::Atoms),
-            Self::Kafka | Self::Registry | Self::Atoms | Self::Listener | Self::Webhook(_) => {
-                self == unmet
-            }
+            Self::Kafka
+            | Self::Registry
+            | Self::Atoms
+            | Self::Listener
+            | Self::Console
+            | Self::Webhook(_) => self == unmet,
         }
     }
 }
@@ -293,7 +300,6 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let topics = topics::read(reader);
     let registry = registry::read(reader);
     let atoms = atoms::read(reader);
-    later::read(reader);
     let config = Config {
         listen: listen?,
         webhooks: webhooks?,

@@ -102,6 +102,14 @@ pub enum ProblemKind {
     /// Both listeners on one address.
     #[error("{0} is listen.webhooks already; give health another port")]
     AddressTaken(String),
+    /// The console beyond loopback, open to everybody.
+    #[error(
+        "shows what people said, and beyond loopback anyone could look; set listen.console_token too, or write 127.0.0.1 and a port, or \"off\""
+    )]
+    ConsoleWithoutToken,
+    /// A token that can be guessed.
+    #[error("a token shorter than 16 bytes can be guessed; write a longer one")]
+    ShortToken,
     /// `topics.all` names one of the bridge's own topics.
     #[error(
         "{0:?} is a topic of the bridge already, each event would be there twice; name another"

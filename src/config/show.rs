@@ -1,5 +1,6 @@
 //! The effective settings for people and programs: secrets by their source, never by their text.
 
+use super::console;
 use super::environment::Environment;
 use super::kafka;
 use super::reader::list_of;
@@ -69,6 +70,7 @@ pub(super) fn secrets_in(key: &str, setting: &Setting) -> Option<Vec<Option<Secr
     let webhook_key = strip_section(key, "webhooks").and_then(webhooks::split);
     let is_secret = key == "atoms.api_key"
         || registry::is_secret(key)
+        || console::is_secret(key)
         || matches!(webhook_key, Some((_, "secrets" | "header.value")));
     let texts = match (&setting.value, webhook_key) {
         (_, Some((_, "secrets"))) => list_of(setting).unwrap_or_default(),

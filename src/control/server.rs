@@ -45,8 +45,7 @@ impl Socket {
     }
 
     /// Does what is asked for until `shutdown` resolves.
-    pub async fn serve(self, actions: Actions, shutdown: impl Future<Output = ()>) {
-        let actions = Arc::new(actions);
+    pub async fn serve(self, actions: Arc<Actions>, shutdown: impl Future<Output = ()>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let accept = async {
             loop {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -106,7 +106,7 @@ impl Running {
                 let journal = Journal::open(&config.journal.path).unwrap();
                 let socket = Socket::bind(&config.journal.path).unwrap();
                 bound.send(()).unwrap();
-                let actions = Actions::new(&config, journal);
+                let actions = Arc::new(Actions::new(&config, journal));
                 socket.serve(actions, async { _ = stopped.await }).await;
             });
         });

@@ -144,6 +144,36 @@ pub fn call_id(body: &[u8]) -> Option<String> {
     Some(call_id.into_owned())
 }
 
+/// What a body says of itself, without reading all of it: as [`parse`] would, for search.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn headline(body: &[u8]) -> Result<Headline, Unreadable> {
+    let document = Document::parse(body)?;
+    let mut reader = Reader::open(&document).ok_or(Unreadable::NotAnObject)?;
+    let call_id = reader
+        .take(&CALL_ID, fit::call_id)
+        .ok_or(Unreadable::NoCallId)?;
+    let name = Name::read(&mut reader);
+    Ok(Headline {
+        call_id: call_id.into_owned(),
+        agent_id: name.agent_id.map(Cow::into_owned),
+        event_type: name.event_type.into_owned(),
+    })
+}
+
+/// What deliveries are searched by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Headline {
+    /// The call.
+    pub call_id: String,
+    /// The agent that held it.
+    pub agent_id: Option<String>,
+    /// The event's type, in the canonical event's word.
+    pub event_type: String,
+}
+
 const CALL_ID: [&str; 2] = ["callId", "call_id"];
 
 /// What an event is called, and what that tells.

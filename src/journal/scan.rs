@@ -73,16 +73,12 @@ impl Viewer {
     /// When SQLite cannot read.
     pub fn walk(&self, mut selection: Selection) -> Result<Walk<'_>, ReadError> {
         selection.seqs.sort_unstable();
-        let ends = "SELECT min(seq), max(seq) FROM delivery";
-        let ends = self.conn.query_row(ends, [], |row| {
-            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
-        });
-        let (first, last) = ends.map_err(|source| schema::read_error(&self.path, source))?;
+        let (next, last) = self.ends()?.unwrap_or((1, 0));
         Ok(Walk {
             viewer: self,
             selection,
-            next: first.unwrap_or(1).cast_unsigned(),
-            last: last.unwrap_or(0).cast_unsigned(),
+            next,
+            last,
         })
     }
 }
@@ -102,6 +98,11 @@ impl Walk<'_> {
             .map_err(|source| schema::read_error(&self.viewer.path, source))?;
         self.next = next;
         Ok(Some(found))
+    }
+
+    /// The first sequence that was not looked at.
+    pub fn next_seq(&self) -> u64 {
+        self.next
     }
 
     /// The next sequences to look at: from the first up to and without the second.

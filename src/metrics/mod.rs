@@ -8,6 +8,7 @@ mod fields;
 mod kafka;
 mod spans;
 mod state;
+mod totals;
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use fields::Fields;
 pub use kafka::KafkaMetrics;
 pub use spans::SpanMetrics;
 pub use state::{Observed, Watched};
+pub use totals::Totals;
 
 /// Everything that is counted. Clones share it.
 #[derive(Debug, Clone)]

@@ -1,6 +1,9 @@
 //! How publishing goes, for health and for people; the one place where a change of it is logged.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::journal::search::Refused;
 
 /// How publishing goes. Clones share it.
 #[derive(Debug, Clone)]
@@ -12,6 +15,8 @@ struct Seen {
     hindrance: Option<String>,
     /// What the operator must see to while publishing goes on.
     finding: Option<String>,
+    /// What was set aside, until somebody asks.
+    refused: VecDeque<Refused>,
 }
 
 impl Default for State {
@@ -19,6 +24,7 @@ impl Default for State {
         Self(Arc::new(Mutex::new(Seen {
             hindrance: Some("not connected to Kafka yet".to_owned()),
             finding: None,
+            refused: VecDeque::new(),
         })))
     }
 }
@@ -38,6 +44,24 @@ impl State {
     /// What somebody must see to while publishing goes on.
     pub fn finding(&self) -> Option<String> {
         self.seen().finding.clone()
+    }
+
+    /// What was set aside since somebody last asked; of very many, the latest.
+    pub fn take_refused(&self) -> Vec<Refused> {
+        self.seen().refused.drain(..).collect()
+    }
+
+    /// A row was set aside. Rare, and so not on the road of every event.
+    pub(super) fn refuse(&self, (seq, out_seq): (u64, u64), reason: &str) {
+        let mut seen = self.seen();
+        if seen.refused.len() >= MOST_REFUSED {
+            seen.refused.pop_front();
+        }
+        seen.refused.push_back(Refused {
+            seq,
+            out_seq,
+            reason: reason.to_owned(),
+        });
     }
 
     /// Nothing is published. Tells the operator once why, not at every attempt.
@@ -73,3 +97,6 @@ impl State {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Where nobody asks, memory does not grow.
+const MOST_REFUSED: usize = 1024;

@@ -35,6 +35,7 @@ impl Worker {
                 );
                 self.journal.mark_dead(row.out_seq, DAMAGED)?;
                 self.metrics.dead_letter(&row.webhook, DAMAGED);
+                self.state.refuse((row.seq, row.out_seq), DAMAGED);
             }
         }
         Ok(batch)
@@ -139,6 +140,8 @@ impl Worker {
             "dead letter: {}",
             fault.message
         );
+        self.state
+            .refuse((made.row.seq, made.row.out_seq), fault.reason);
         self.maker.bury(made, &fault);
     }
 

@@ -32,7 +32,7 @@ use super::stream::HeaderTimedStream;
 use super::tls::{HTTP2, Handshakes};
 
 /// What answers the requests of a listener.
-pub(super) trait Answers: Clone + Send + Sync + 'static {
+pub(crate) trait Answers: Clone + Send + Sync + 'static {
     /// Answers a request of that peer.
     fn answer(
         &self,

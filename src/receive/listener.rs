@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::connection::{Answers, Manner, converse};
 
 /// Serves `answers` on `listener` without TLS until `shutdown` resolves, and returns when the connections are closed.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     answers: impl Answers,
     header_timeout: Duration,

@@ -16,7 +16,7 @@ mod body;
 mod budget;
 mod client;
 mod connection;
-mod listener;
+pub(crate) mod listener;
 mod refusals;
 mod response;
 mod spans;

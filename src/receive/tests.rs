@@ -508,6 +508,7 @@ impl Bridge {
 fn listen(max_body_bytes: u64, read_timeout: Duration) -> Listen {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     Listen {
+        console: None,
         webhooks: any,
         health: any,
         max_body_bytes,

@@ -28,6 +28,7 @@ mod check_broken;
 mod check_rights;
 mod cloud_events;
 mod commands;
+mod console;
 mod consumers;
 mod damage;
 mod deployment;

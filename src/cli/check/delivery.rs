@@ -113,6 +113,7 @@ impl Own {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.listen.webhooks = any;
         config.listen.health = any;
+        config.listen.console = None;
         config.journal.path = journal.path().join("journal.db");
         let bridge = Bridge::start(config).await?;
         let address = bridge.webhooks_address()?;

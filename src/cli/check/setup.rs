@@ -41,14 +41,15 @@ pub(super) fn read(common: &Common) -> Setup {
 }
 
 fn of_loaded(loaded: &Loaded) -> Setup {
-    let (kafka, registry, atoms, listener, webhooks) = (
+    let (kafka, registry, atoms, listener, console, webhooks) = (
         loaded.require(&[Need::Kafka]),
         loaded.require(&[Need::Registry]),
         loaded.require(&[Need::Atoms]),
         loaded.require(&[Need::Listener]),
+        loaded.require(&[Need::Console]),
         loaded.require(&[Need::Webhooks]),
     );
-    let errors = [&kafka, &registry, &atoms, &listener, &webhooks];
+    let errors = [&kafka, &registry, &atoms, &listener, &console, &webhooks];
     let mut findings: Vec<Finding> = errors
         .into_iter()
         .filter_map(|needed| needed.as_ref().err())

@@ -37,7 +37,9 @@ const WITH_EVERYTHING: &str = r#"
 [listen]
 webhooks = "127.0.0.1:0"
 health = "127.0.0.1:0"
-console = "127.0.0.1:8082"
+console = "0.0.0.0:8082"
+console_token = "literal:0123456789abcdef"
+console_hosts = ["Bridge.example.com"]
 max_body = "1MiB"
 read_timeout = "5s"
 
@@ -101,10 +103,9 @@ fn two_variables_are_enough() {
 fn the_documented_example_loads() {
     let loaded = load(AS_PRINTED, &[SECRET]).unwrap();
     assert!(loaded.require(&[Need::Kafka, Need::Webhooks]).is_ok());
-    assert_eq!(
-        loaded.warnings,
-        ["bridge.toml:5: listen.console is not used by this version"]
-    );
+    assert_eq!(loaded.warnings, [""; 0]);
+    let console = loaded.config.listen.console.unwrap();
+    assert_eq!(console.address.to_string(), "127.0.0.1:8082");
 }
 
 #[test]
@@ -151,11 +152,14 @@ fn every_documented_key_loads() {
     assert!(
         matches!(&registry.credentials, Some(Credentials::Basic { username, .. }) if username == "bridge")
     );
+    let console = config.listen.console.as_ref().unwrap();
+    assert_eq!(console.hosts, ["bridge.example.com"]);
+    assert!(console.token.is_some());
     let atoms = &config.atoms;
     assert_eq!(atoms.base_url, "https://api.smallest.ai/atoms/v1");
     assert_eq!(atoms.requests_per_second, 20);
     assert_eq!(atoms.timeout, Duration::from_secs(10));
-    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert_eq!(loaded.warnings.len(), 0, "{:?}", loaded.warnings);
 }
 
 #[test]

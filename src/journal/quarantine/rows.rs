@@ -1,6 +1,6 @@
 //! The quarantine's rows: what is written, listed, and deleted first.
 
-use rusqlite::{Connection, TransactionBehavior, named_params, params};
+use rusqlite::{Connection, Row, TransactionBehavior, named_params, params};
 
 use super::super::{headers, space};
 use super::Candidate;
@@ -110,19 +110,38 @@ pub(super) fn list(
             ":before": filter.until.map(Timestamp::unix_ms),
             ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
         },
-        |row| {
-            Ok(Listed {
-                id: row.get::<_, i64>(0)?.cast_unsigned(),
-                webhook: row.get(1)?,
-                received_at: Timestamp::from_unix_ms(row.get(2)?),
-                reason: row.get(3)?,
-                call_id: row.get(4)?,
-                plausible: row.get::<_, i64>(5)? > 0,
-                body_bytes: row.get::<_, i64>(6)?.cast_unsigned(),
-            })
-        },
+        read_listed,
     )?;
     rows.collect()
+}
+
+pub(super) fn newest(
+    conn: &Connection,
+    before: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Listed>> {
+    let mut select = conn.prepare_cached(
+        "SELECT id, webhook, received_ms, reason, call_id, rank, length(body) FROM kept
+         WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+    )?;
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    let rows = select.query_map(
+        (before, i64::try_from(limit).unwrap_or(i64::MAX)),
+        read_listed,
+    )?;
+    rows.collect()
+}
+
+fn read_listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    Ok(Listed {
+        id: row.get::<_, i64>(0)?.cast_unsigned(),
+        webhook: row.get(1)?,
+        received_at: Timestamp::from_unix_ms(row.get(2)?),
+        reason: row.get(3)?,
+        call_id: row.get(4)?,
+        plausible: row.get::<_, i64>(5)? > 0,
+        body_bytes: row.get::<_, i64>(6)?.cast_unsigned(),
+    })
 }
 
 pub(super) fn delete(conn: &mut Connection, ids: &[u64]) -> rusqlite::Result<u64> {

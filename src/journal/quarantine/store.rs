@@ -211,6 +211,15 @@ impl Store {
         rows::list(&self.conn, filter, above, limit).map_err(|source| error(&self.path, source))
     }
 
+    /// Up to `limit` deliveries below `before`, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite refuses.
+    pub fn newest(&self, before: u64, limit: usize) -> Result<Vec<Listed>, QuarantineError> {
+        rows::newest(&self.conn, before, limit).map_err(|source| error(&self.path, source))
+    }
+
     /// The number of the newest delivery; 0 without any.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ pub(crate) struct Bridge {
     process: Option<Process>,
     webhooks: SocketAddr,
     health: SocketAddr,
+    console: Option<SocketAddr>,
     environment: BTreeMap<String, String>,
     arguments: Vec<&'static str>,
     /// How long the log was at the last start.
@@ -43,6 +44,7 @@ impl Bridge {
             process: None,
             webhooks: ports::free_address(),
             health: ports::free_address(),
+            console: None,
             environment: BTreeMap::from([("ATOMS_WEBHOOK_SECRET".to_owned(), SECRET.to_owned())]),
             arguments: vec!["serve"],
             log_before: 0,
@@ -54,6 +56,19 @@ impl Bridge {
             .with("KAFKA__BOOTSTRAP_SERVERS", broker)
             .with("LISTEN__WEBHOOKS", &webhooks)
             .with("LISTEN__HEALTH", &health)
+            .with("LISTEN__CONSOLE", "off")
+    }
+
+    /// Gives it a console.
+    pub(crate) fn with_console(mut self) -> Self {
+        let console = ports::free_address();
+        self.console = Some(console);
+        self.with("LISTEN__CONSOLE", &console.to_string())
+    }
+
+    /// Where its console is.
+    pub(crate) fn console_address(&self) -> SocketAddr {
+        self.console.expect("a console was asked for")
     }
 
     /// A bridge with nothing set but Kafka's address and the secret: it listens where the defaults say, so its test

@@ -1,4 +1,4 @@
-//! Programs of tests/documents, in Node and Python, by the packages that `tests/run` fetched for them.
+//! Programs of tests/documents and tests/console, in Node and Python, by the packages that `tests/run` fetched for them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,17 +7,23 @@ use serde_json::Value;
 
 /// Runs `tests/documents/NAME.cjs` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn node(name: &str, arguments: &[&str]) -> Vec<Value> {
-    let packages = fetched("documents/npm").join("node_modules");
     let mut command = Command::new("node");
-    command.env("NODE_PATH", packages);
-    run(command, &format!("{name}.cjs"), arguments)
+    command.env("NODE_PATH", fetched("documents/npm").join("node_modules"));
+    run(command, &format!("tests/documents/{name}.cjs"), arguments)
+}
+
+/// Runs `tests/console/NAME.cjs`, which drives Chromium, and reads the JSON objects that it prints. Panics when it fails.
+pub(crate) fn browser(name: &str, arguments: &[&str]) -> Vec<Value> {
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", fetched("console").join("node_modules"));
+    run(command, &format!("tests/console/{name}.cjs"), arguments)
 }
 
 /// Runs `tests/documents/NAME.py` and reads the JSON objects that it prints, one a line. Panics when it fails.
 pub(crate) fn python(name: &str, arguments: &[&str]) -> Vec<Value> {
     run(
         Command::new(interpreter()),
-        &format!("{name}.py"),
+        &format!("tests/documents/{name}.py"),
         arguments,
     )
 }
@@ -28,9 +34,8 @@ pub(crate) fn interpreter() -> PathBuf {
 }
 
 fn run(mut command: Command, file: &str, arguments: &[&str]) -> Vec<Value> {
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/documents");
     let output = command
-        .arg(programs.join(file))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
         .args(arguments)
         .output()
         .unwrap_or_else(|error| panic!("{error}: {command:?}; run tests/run once as root"));
