@@ -36,13 +36,16 @@ pub struct ShowArgs {
 /// The configuration is wrong, or stdout refuses.
 pub fn run(command: Command, common: &Common) -> anyhow::Result<Ended> {
     let Command::Show(args) = command;
-    let settings = common.load()?.shown();
+    let loaded = common.load()?;
+    let settings = loaded.shown();
     let mut output = Output::stdout();
     if args.json {
         write_json(&mut output, &settings)?;
     } else {
         write_table(&mut output, &settings)?;
     }
+    drop(output);
+    loaded.judge_kafka()?;
     Ok(Ended::Done)
 }
 

@@ -1,20 +1,29 @@
 //! `[kafka]`: any librdkafka property by its own name, but for those that a guarantee rests on.
 //!
-//! Whether a name exists is librdkafka's to say, when the producer is made.
+//! Whether a name exists and takes its value is librdkafka's to say, and it is asked when the configuration is read.
+//! What is wrong is told without the value, which may be a secret behind a name that was misspelled.
+
+mod guarantees;
+mod limits;
+mod names;
 
 use std::collections::BTreeMap;
 
 use super::Need;
+use super::environment::variable_of;
 use super::problem::ProblemKind;
 use super::reader::{Reader, list_of};
 use super::secret_source::SecretSource;
-use super::settings::{Setting, Value};
+use super::settings::{Origin, Setting, Value};
+use crate::publish::properties::{Judged, judge};
+
+pub(super) use self::limits::compare;
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<BTreeMap<String, String>> {
     let mut properties = BTreeMap::new();
     for (name, setting) in reader.settings.below("kafka") {
         let key = format!("kafka.{name}");
-        if let Some(reason) = guarantee_behind(name) {
+        if let Some(reason) = guarantees::reason(name) {
             reader.reject(&key, ProblemKind::Guarantee(reason));
             continue;
         }
@@ -24,15 +33,54 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<BTreeMap<String, String>> 
         };
         if name.contains('\0') || value.contains('\0') {
             reader.reject(&key, NUL);
+        } else if let Some(kind) = complaint(name, &value, &setting.origin) {
+            reader.miss(Need::Kafka, &key, kind);
         } else {
             properties.insert(name.to_owned(), value);
         }
     }
+    reject_two_names(reader);
     let is_set = |s: &Setting| s.value != Value::Scalar(String::new());
     if !reader.settings.get(BOOTSTRAP_KEY).is_some_and(is_set) {
         reader.miss(Need::Kafka, BOOTSTRAP_KEY, ProblemKind::NoBootstrapServers);
     }
     Some(properties)
+}
+
+/// What librdkafka has against a property.
+fn complaint(name: &str, value: &str, origin: &Origin) -> Option<ProblemKind> {
+    match judge(name, value) {
+        Judged::Taken(_) => None,
+        Judged::Refused => Some(ProblemKind::Property(match names::accepted(name) {
+            Some(accepted) => format!("write {accepted}"),
+            None => format!("{DOCUMENTED} says what it takes"),
+        })),
+        Judged::NotBuiltIn => Some(ProblemKind::Property(NOT_BUILT_IN.to_owned())),
+        Judged::Unknown => Some(ProblemKind::UnknownKey(match names::nearest(name) {
+            Some(known) => format!("did you mean {}?", spelled(known, origin)),
+            None => format!("librdkafka has no such property; {DOCUMENTED} lists them all"),
+        })),
+    }
+}
+
+/// A property's name for the layer that it is to stand in.
+fn spelled(name: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Env { .. } => variable_of("kafka.") + &name.replace('.', "_").to_ascii_uppercase(),
+        Origin::Default | Origin::File { .. } => format!("kafka.{name}"),
+    }
+}
+
+/// librdkafka takes what it is told last, and in which order it is told is nobody's choice.
+fn reject_two_names(reader: &mut Reader<'_>) {
+    for (name, other) in ALIASES {
+        let (key, other) = (format!("kafka.{name}"), format!("kafka.{other}"));
+        let both = (reader.settings.get(&key), reader.settings.get(&other));
+        if let (Some(_), Some(first)) = both {
+            let first = format!("{} as {other}", first.origin);
+            reader.reject(&key, ProblemKind::Twice(first));
+        }
+    }
 }
 
 /// Whether a property's value proves something.
@@ -89,40 +137,20 @@ fn resolved(reader: &mut Reader<'_>, key: &str, text: String) -> Option<String> 
     }
 }
 
-fn guarantee_behind(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "acks" | "request.required.acks" => {
-            "an event counts as published when all in-sync replicas have it (acks = all)"
-        }
-        "enable.idempotence" => "exactly once rests on the transactional, idempotent producer",
-        "enable.gapless.guarantee" | "message.timeout.ms" | "delivery.timeout.ms" => {
-            "no event is given up: what fails is sent again in order from the journal, in a transaction with its own limit"
-        }
-        "transactional.id" => {
-            "it is made from the journal's uuid, so that a restart fences the producer before it"
-        }
-        "partitioner" | "partitioner_cb" | "msg_order_cmp" => {
-            "the bridge picks the partition by Java's rule, so that a call's events stay in order and meet other clients' keys"
-        }
-        "max.in.flight" | "max.in.flight.requests.per.connection" => {
-            "order within a call rests on the producer's own limit"
-        }
-        "isolation.level" => "the bridge reads only what was committed",
-        "group.id" => {
-            "the mark of what is published is kept under a group made from the journal's uuid"
-        }
-        "enable.auto.commit" | "auto.commit.enable" => {
-            "the mark of what is published is committed with the events themselves, in one transaction"
-        }
-        _ => return None,
-    })
-}
-
 /// librdkafka takes C strings.
 const NUL: ProblemKind = ProblemKind::Shape {
     found: "text with a zero byte",
     accepted: "text without",
 };
+/// Two names of one property, of those that can be set.
+const ALIASES: [(&str, &str); 4] = [
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
+];
+const NOT_BUILT_IN: &str = "the property is not part of this build; remove it";
+const DOCUMENTED: &str = "librdkafka's CONFIGURATION.md";
 const BOOTSTRAP_KEY: &str = "kafka.bootstrap.servers";
 
 /// librdkafka's names that hold `_` themselves.
@@ -165,3 +193,20 @@ const SENSITIVE: [&str; 8] = [
     "sasl.oauthbearer.extensions",
     "sasl.jaas.config",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::property_of;
+
+    #[test]
+    fn librdkafkas_own_underscores_stay() {
+        for (rest, name) in [
+            ("sasl_username", "sasl.username"),
+            ("ssl__ca__location", "ssl.ca.location"),
+            ("ssl_certificate", "ssl_certificate"),
+            ("ssl_engine_callback_data", "ssl_engine_callback_data"),
+        ] {
+            assert_eq!(property_of(rest), name);
+        }
+    }
+}

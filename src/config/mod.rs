@@ -32,6 +32,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::publish::properties::try_together;
+use crate::publish::topics::max_message_bytes;
 use crate::receive::delivery::WebhookName;
 
 pub use atoms::Atoms;
@@ -175,6 +177,9 @@ impl Loaded {
                 .filter(|(unmet, _)| needs.iter().any(|need| need.covers(unmet)))
                 .map(|(_, problem)| problem.clone()),
         );
+        if needs.contains(&Need::Kafka) {
+            problems.extend(self.mismatch());
+        }
         if problems.is_empty() {
             Ok(self.config.clone())
         } else {
@@ -189,6 +194,41 @@ impl Loaded {
     /// As [`Loaded::require`].
     pub fn require_kafka(&self) -> Result<Config, ConfigError> {
         self.require(&[Need::Kafka])
+    }
+
+    /// Whether librdkafka takes what is set under `[kafka]`.
+    ///
+    /// # Errors
+    ///
+    /// What it does not take. What is not set, and secrets that are not there, are left to [`Loaded::require`].
+    pub fn judge_kafka(&self) -> Result<(), ConfigError> {
+        let refused = self.unmet.iter().map(|(_, problem)| problem);
+        let mut problems: Vec<Problem> = refused
+            .filter(|problem| problem.is_of_librdkafka())
+            .cloned()
+            .collect();
+        problems.extend(self.mismatch());
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Invalid(problems))
+        }
+    }
+
+    /// What is wrong with the properties of `[kafka]` together; nothing can be said while one of them is missing.
+    fn mismatch(&self) -> Option<Problem> {
+        if self.unmet.iter().any(|(need, _)| *need == Need::Kafka) {
+            return None;
+        }
+        let largest = max_message_bytes(self.config.listen.max_body_bytes);
+        let mismatch = try_together(&self.config.kafka, largest).err()?;
+        let property = mismatch.property.unwrap_or_default();
+        let key = format!("kafka.{property}");
+        Some(Problem {
+            origin: self.settings.origin_of(&key),
+            key: key.trim_end_matches('.').to_owned(),
+            kind: ProblemKind::Properties(mismatch.reason),
+        })
     }
 
     /// Every effective setting and where it came from, secrets redacted, in order of their keys.
@@ -321,6 +361,7 @@ fn compare(config: &Config, reader: &mut Reader<'_>) {
             config.journal.max_bytes, config.listen.max_body_bytes
         ));
     }
+    kafka::compare(config, reader);
     let prefixes = config
         .webhooks
         .values()

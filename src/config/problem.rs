@@ -118,6 +118,20 @@ pub enum ProblemKind {
     /// A property that a guarantee rests on.
     #[error("cannot be set: {0}")]
     Guarantee(&'static str),
+    /// A property's value that librdkafka does not take; the value itself is not shown.
+    #[error("librdkafka does not take this value; {0}")]
+    Property(String),
+    /// A property's value with which the bridge could not work; the value itself is not shown.
+    #[error("write {accepted}: {reason}")]
+    Limit {
+        /// What would fit.
+        accepted: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Properties of which librdkafka makes no client.
+    #[error("librdkafka makes no client of what is set under [kafka]: {0}")]
+    Properties(String),
     /// A certificate without a key, or the reverse.
     #[error("TLS needs both; write listen.tls = {{ cert = \"FILE\", key = \"FILE\" }}")]
     HalfTls,
@@ -174,6 +188,14 @@ pub enum ProblemKind {
     /// A command names a webhook that is not configured.
     #[error("no such webhook; configured: {0}")]
     NoSuchWebhook(String),
+}
+
+impl Problem {
+    /// Whether it is librdkafka that does not take something.
+    pub(super) fn is_of_librdkafka(&self) -> bool {
+        let is_unknown = matches!(self.kind, ProblemKind::UnknownKey(_));
+        is_unknown || matches!(self.kind, ProblemKind::Property(_))
+    }
 }
 
 impl fmt::Display for Problem {

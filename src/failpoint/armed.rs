@@ -1,7 +1,7 @@
 //! What a build with the feature `failpoints` does at them: whatever `ATOMS_BRIDGE_FAILPOINTS` says.
 //!
-//! `NAME=kill@7` ends the process as kill -9 would at the seventh hit, `NAME=pause:500ms@3` holds the thread at the third;
-//! without `@` it is the first. Several are separated by commas.
+//! `NAME=kill@7` ends the process as kill -9 would at the seventh hit, `NAME=pause:500ms@3` holds the thread at the third,
+//! `NAME=panic@2` lets it panic at the second; without `@` it is the first. Several are separated by commas.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +47,9 @@ pub enum FailpointError {
     #[error("{VARIABLE} names {0:?}, which is none of {NAMES:?}")]
     Unknown(String),
     /// An entry of another form.
-    #[error("{VARIABLE} has {0:?}; write NAME=kill@HITS or NAME=pause:MILLISECONDSms@HITS")]
+    #[error(
+        "{VARIABLE} has {0:?}; write NAME=kill@HITS, NAME=panic@HITS or NAME=pause:MILLISECONDSms@HITS"
+    )]
     Form(String),
 }
 
@@ -63,6 +65,7 @@ struct Armed {
 #[derive(Debug)]
 enum Action {
     Kill,
+    Panic,
     Pause(Duration),
 }
 
@@ -86,6 +89,9 @@ impl Action {
         if text == "kill" {
             return Some(Self::Kill);
         }
+        if text == "panic" {
+            return Some(Self::Panic);
+        }
         let ms = text.strip_prefix("pause:")?.strip_suffix("ms")?;
         Some(Self::Pause(Duration::from_millis(ms.parse().ok()?)))
     }
@@ -94,6 +100,7 @@ impl Action {
         match self {
             // No destructor runs and nothing is flushed: to the journal and to Kafka, the same as kill -9.
             Self::Kill => std::process::abort(),
+            Self::Panic => panic!("a failpoint"),
             Self::Pause(time) => std::thread::sleep(*time),
         }
     }

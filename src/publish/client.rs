@@ -28,6 +28,23 @@ pub fn properties(configured: &BTreeMap<String, String>) -> ClientConfig {
     config
 }
 
+/// Properties of a producer of events.
+pub(super) fn producer_properties(
+    configured: &BTreeMap<String, String>,
+    max_message_bytes: u64,
+) -> ClientConfig {
+    let mut config = properties(configured);
+    let is_set = |name: &str| configured.contains_key(name);
+    if !is_set("linger.ms") && !is_set("queue.buffering.max.ms") {
+        config.set("linger.ms", "0");
+    }
+    if !is_set("statistics.interval.ms") {
+        config.set("statistics.interval.ms", STATISTICS_MS);
+    }
+    config.set("message.max.bytes", max_message_bytes.to_string());
+    config
+}
+
 /// Why librdkafka makes no client of the configured properties; unlike its own words without their values, which may be
 /// secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +65,8 @@ impl From<KafkaError> for PropertyError {
     }
 }
 
+/// About as often as Prometheus asks.
+const STATISTICS_MS: &str = "15000";
 /// Where Confluent's deserializers look for the id of a value's schema.
 const SCHEMA_ID_HEADER: &str = "__value_schema_id";
 const DEFAULTS: &[(&str, &str)] = &[

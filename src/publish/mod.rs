@@ -12,6 +12,7 @@
 //! recover   the mark, and where to go on               arrived   what is on the topics, by its headers
 //! topics    what they should be; creates them          obstacle  what stands in a batch's way
 //! calls     what waits for Kafka, and may be left behind
+//! properties  what librdkafka says to the configured ones
 //! reach     whether Kafka answers at all                 rights    what the bridge's principal may do
 //! routes    which webhooks have topics of their own, while that changes
 //! ```
@@ -26,6 +27,7 @@ mod obstacle;
 mod poison;
 pub mod preview;
 mod producer;
+pub mod properties;
 pub mod reach;
 mod recover;
 pub mod rights;
@@ -170,6 +172,9 @@ pub struct Timing {
     /// How long a call into librdkafka may go on before its producer is given up. Default 15 s: a coordinator that is
     /// restarted is back by then.
     pub leave_call: Duration,
+    /// How long Kafka may take nothing of a batch before a new producer is tried. Default 45 s: brokers end a transaction
+    /// that is left alone for 60 s.
+    pub patience: Duration,
 }
 
 impl Default for Timing {
@@ -178,6 +183,7 @@ impl Default for Timing {
             refresh_mark: Duration::from_secs(24 * 3600),
             look_at_topics: Duration::from_secs(20),
             leave_call: Duration::from_secs(15),
+            patience: Duration::from_secs(45),
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) struct Producer {
     reports: Reports,
     mark_topic: String,
     leave_call_after: Duration,
+    patience: Duration,
     stop: Stop,
     state: State,
 }
@@ -52,6 +53,9 @@ pub(super) enum Refused {
     /// Kafka did not answer in time.
     #[error("Kafka did not take a batch within {} s; check that the brokers run and can be reached from here", .0.as_secs())]
     TimedOut(Duration),
+    /// The producer's queue had no room.
+    #[error("{FULL}; nothing left it within {} s", .0.as_secs())]
+    Full(Duration),
     /// A call into librdkafka does not come back, and the producer was left behind.
     #[error("Kafka's coordinator did not answer within {} s; another producer takes over", .0.as_secs())]
     Silent(Duration),
@@ -80,6 +84,8 @@ pub(super) struct Identity {
     pub(super) group: ConsumerGroupMetadata,
     /// A call that goes on for longer is left behind, and the producer with it.
     pub(super) leave_call_after: Duration,
+    /// After so long without an answer a new producer is tried.
+    pub(super) patience: Duration,
     /// Gets what librdkafka tells of the producer.
     pub(super) metrics: KafkaMetrics,
 }
@@ -103,6 +109,7 @@ impl Producer {
             reports,
             mark_topic: identity.mark_topic,
             leave_call_after: identity.leave_call_after,
+            patience: identity.patience,
             stop,
             state,
         };
@@ -143,9 +150,7 @@ impl Producer {
         self.inner.begin_transaction()?;
         failpoint::hit("publish.transaction-begun");
         for (row, record) in records.clone() {
-            if let Err(error) = self.send(row, record) {
-                return Err(self.refuse(row, error));
-            }
+            self.send(row, record)?;
             failpoint::hit("publish.record-sent");
         }
         failpoint::hit("publish.records-sent");
@@ -163,16 +168,28 @@ impl Producer {
         Ok(())
     }
 
-    fn send(&self, row: usize, record: &Record) -> Result<(), KafkaError> {
+    fn send(&self, row: usize, record: &Record) -> Result<(), Refused> {
+        let began = Instant::now();
+        let mut look_after = SLOW;
         loop {
             self.reports.expect();
             match self.inner.send(message(row, record)) {
                 Ok(()) => return Ok(()),
-                Err((error, _)) => self.reports.forget_and(error)?,
+                Err((error, _)) => {
+                    let fatal = self.reports.forget_and(error).err();
+                    fatal.map_or(Ok(()), |error| Err(self.refuse(row, error)))?;
+                }
             }
             // The queue is full: nothing of the batch may overtake, so wait here until there is room.
             if self.stop.wait(QUEUE_PAUSE) {
-                return Err(KafkaError::Canceled);
+                return Err(Refused::Stopped);
+            }
+            if began.elapsed() > self.patience {
+                return Err(Refused::Full(self.patience));
+            }
+            if began.elapsed() > look_after {
+                self.look_around(std::iter::once(record), FULL)?;
+                look_after = began.elapsed() + STEP;
             }
         }
     }
@@ -183,7 +200,6 @@ impl Producer {
             KafkaError::MessageProduction(code) if poison::is_about_the_record(code) => {
                 self.abort_after(Some(Failed { row, code }), error)
             }
-            KafkaError::Canceled => Refused::Stopped,
             // Nothing more is taken on once Kafka has refused a record that went before: that one is the cause.
             other => self.abort_after(None, other),
         }
@@ -246,32 +262,32 @@ impl Producer {
             if self.stop.is_set() {
                 return Err(Refused::Stopped);
             }
-            if began.elapsed() > PATIENCE {
-                return Err(Refused::TimedOut(PATIENCE));
+            if began.elapsed() > self.patience {
+                return Err(Refused::TimedOut(self.patience));
             }
             if began.elapsed() > SLOW {
-                self.look_around(records.clone(), began)?;
+                self.look_around(records.clone(), WAITING)?;
             }
         }
         // The last report is freed some microseconds after its callback.
-        while self.inner.in_flight_count() > 0 && began.elapsed() < PATIENCE {
+        while self.inner.in_flight_count() > 0 && began.elapsed() < self.patience {
             std::thread::yield_now();
         }
         Ok(())
     }
 
-    /// Tells the operator that Kafka is slow, and gives the batch up when Kafka says why.
+    /// Tells the operator what is waited for, and gives the batch up when Kafka says why.
     fn look_around<'r>(
         &self,
         records: impl Iterator<Item = &'r Record>,
-        began: Instant,
+        waiting: &str,
     ) -> Result<(), Refused> {
         if let Some(found) = obstacle::find(self.inner.client(), records) {
             self.abort()?;
             self.reports.take_failed();
             return Err(found.into());
         }
-        self.tell_slow(began);
+        self.state.hinder(waiting);
         Ok(())
     }
 
@@ -296,7 +312,9 @@ impl Producer {
             match self.ask(call)? {
                 Ok(()) => return Ok(()),
                 Err(error) if !may_pass(&error) => return Err(Refused::Producer(error)),
-                Err(error) if began.elapsed() > PATIENCE => return Err(Refused::Producer(error)),
+                Err(error) if began.elapsed() > self.patience => {
+                    return Err(Refused::Producer(error));
+                }
                 Err(_) if self.stop.wait(RETRY_PAUSE) => return Err(Refused::Stopped),
                 Err(_) => self.tell_slow(began),
             }
@@ -345,12 +363,11 @@ fn may_pass(error: &KafkaError) -> bool {
     }
 }
 
-/// After so long a new producer is tried: the broker ends a transaction that is left alone for 60 s.
-const PATIENCE: Duration = Duration::from_secs(45);
 /// After so long the operator is told.
 const SLOW: Duration = Duration::from_secs(3);
 const WAITING: &str =
     "waiting for Kafka's answer; check that the brokers run and can be reached from here";
+const FULL: &str = "waiting for room in the producer's queue: Kafka takes nothing, or queue.buffering.max.kbytes or queue.buffering.max.messages under [kafka] is too small";
 /// How often a batch is sent by one producer when it falls for no reason of its own.
 const ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(20);

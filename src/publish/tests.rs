@@ -3,7 +3,7 @@
 //! That cluster keeps no mark and shows aborted records like others, so that only liveness and order are judged here;
 //! exactly once is judged on real brokers, in `tests/it`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::mocking::{MockCluster, MockCoordinator};
 use rdkafka::producer::DefaultProducerContext;
@@ -34,6 +34,15 @@ impl Road {
     }
 
     fn start_with(timing: Timing, prepare: impl FnOnce(&Cluster, &str)) -> Self {
+        Self::start_on(timing, BTreeMap::new(), prepare)
+    }
+
+    /// With properties that the configuration may refuse.
+    fn start_on(
+        timing: Timing,
+        properties: BTreeMap<String, String>,
+        prepare: impl FnOnce(&Cluster, &str),
+    ) -> Self {
         let cluster = MockCluster::new(3).unwrap();
         for topic in crate::route::topics("atoms.") {
             cluster.create_topic(&topic, 2, 1).unwrap();
@@ -47,7 +56,8 @@ impl Road {
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value));
         let loaded = Config::load(None, environment.into_iter()).unwrap();
-        let config = loaded.require_kafka().unwrap();
+        let mut config = loaded.require_kafka().unwrap();
+        config.kafka.extend(properties);
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(&dir.path().join("journal.db")).unwrap();
         prepare(&cluster, &format!("atoms-bridge-{}", journal.uuid()));
@@ -66,19 +76,25 @@ impl Road {
     /// Accepts so many deliveries of one call.
     fn accept(&mut self, count: u64) {
         for _ in 0..count {
-            self.sent += 1;
-            let body = format!(
-                r#"{{"id":"E-{}","event":"call.end","call_id":"CALL-1","duration_seconds":1}}"#,
-                self.sent
-            );
-            let delivery = VerifiedDelivery::for_test(Delivery {
-                webhook: WebhookName::parse("default").unwrap(),
-                received_at: Timestamp::now(),
-                headers: KeptHeaders::default(),
-                body: body.into(),
-            });
-            block_on(self.journal.append(delivery)).unwrap();
+            self.accept_long(1);
         }
+    }
+
+    /// Accepts one delivery that says so much.
+    fn accept_long(&mut self, length: usize) {
+        self.sent += 1;
+        let body = format!(
+            r#"{{"id":"E-{}","event":"call.end","call_id":"CALL-1","disposition":"{}"}}"#,
+            self.sent,
+            "x".repeat(length)
+        );
+        let delivery = VerifiedDelivery::for_test(Delivery {
+            webhook: WebhookName::parse("default").unwrap(),
+            received_at: Timestamp::now(),
+            headers: KeptHeaders::default(),
+            body: body.into(),
+        });
+        block_on(self.journal.append(delivery)).unwrap();
     }
 
     /// Waits until everything is published; how long that took.
@@ -226,6 +242,25 @@ fn a_call_that_does_not_come_back_costs_a_producer_and_not_the_publisher() {
     road.cluster.broker_up(2).unwrap();
     road.drain("when the coordinator is back");
     road.judge();
+}
+
+#[test]
+fn a_queue_without_room_for_an_event_is_told_and_given_up() {
+    let timing = Timing {
+        patience: Duration::from_secs(5),
+        ..Timing::default()
+    };
+    let property = ("queue.buffering.max.kbytes".to_owned(), "1".to_owned());
+    let mut road = Road::start_on(timing, BTreeMap::from([property]), |_, _| {});
+    road.accept(1);
+    road.drain("what has room");
+    road.accept_long(2_000);
+    road.await_alarm(|alarm| {
+        alarm.contains("room in the producer's queue")
+            && alarm.contains("queue.buffering.max.kbytes")
+    });
+    road.await_alarm(|alarm| alarm.contains("nothing left it within 5 s"));
+    road.publisher.stop();
 }
 
 /// What brokers may answer to each request of a transaction: what passes, what ends the transaction, what ends the producer.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::arrived::LookUpError;
 use super::batch::Maker;
-use super::client::properties;
+use super::client::producer_properties;
 use super::poison;
 use super::producer::{Identity, Producer, Refused};
 use super::recover::{Mark, Marks};
@@ -62,6 +63,10 @@ pub(super) enum Ended {
     Read(#[from] ReadError),
     #[error("cannot write the journal: {0}")]
     Append(#[from] AppendError),
+    #[error(
+        "the publisher panicked, which is an error of the bridge; it begins anew, and if that comes again and again, report the lines of the log before this one, and try without what is unusual under [kafka]"
+    )]
+    Panicked,
     #[error("webhooks have other topics now")]
     Rerouted,
     #[error("stopped")]
@@ -82,6 +87,7 @@ impl From<Refused> for Ended {
             Refused::Records(_)
             | Refused::Obstacle(_)
             | Refused::TimedOut(_)
+            | Refused::Full(_)
             | Refused::Silent(_)
             | Refused::Thread(_) => Self::Refused(refused),
         }
@@ -126,7 +132,7 @@ impl Worker {
             if let Some(config) = self.routes.take_change() {
                 self.reroute(&config);
             }
-            let ended = self.session(&mut pause);
+            let ended = self.outlived(&mut pause);
             if let Ended::Stopped = ended {
                 return;
             }
@@ -146,6 +152,14 @@ impl Worker {
         let traces = self.maker.traces.clone();
         self.maker = Maker::new(config, self.journal.uuid(), traces);
         self.schema_ids.follow(config);
+    }
+
+    /// A session whose panic ends nothing but itself: without this thread deliveries would be taken and never published,
+    /// and nobody told.
+    fn outlived(&self, pause: &mut Duration) -> Ended {
+        // What a session leaves behind in the journal and in Kafka, the next one looks up; the rest went with it.
+        let session = AssertUnwindSafe(|| self.session(pause));
+        catch_unwind(session).unwrap_or(Ended::Panicked)
     }
 
     /// One producer's life.
@@ -169,10 +183,11 @@ impl Worker {
             mark_topic: self.mark_topic.clone(),
             group: marks.group()?,
             leave_call_after: self.timing.leave_call,
+            patience: self.timing.patience,
             metrics: self.metrics.kafka(),
         };
         let producer = Producer::start(
-            self.properties(),
+            producer_properties(&self.kafka, self.plan.max_message_bytes),
             identity,
             (self.stop.clone(), self.state.clone()),
         )?;
@@ -267,18 +282,6 @@ impl Worker {
         self.state.find(ensured.finding);
         Ok(ensured.partitions)
     }
-
-    fn properties(&self) -> rdkafka::ClientConfig {
-        let mut config = properties(&self.kafka);
-        if config.get("linger.ms").is_none() {
-            config.set("linger.ms", "0");
-        }
-        if config.get("statistics.interval.ms").is_none() {
-            config.set("statistics.interval.ms", STATISTICS_MS);
-        }
-        config.set("message.max.bytes", self.plan.max_message_bytes.to_string());
-        config
-    }
 }
 
 /// librdkafka's `(after 7 ms)` would make the same trouble look like another one at each attempt.
@@ -292,8 +295,6 @@ fn without_times(text: &str) -> String {
     }
 }
 
-/// About as often as Prometheus asks.
-const STATISTICS_MS: &str = "15000";
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an idle publisher sleeps before it looks whether it is to stop.

@@ -112,13 +112,6 @@ fn a_kafka_that_cannot_be_reached_is_told_with_what_was_heard() {
             "check the name in bootstrap.servers",
         ),
         (
-            "a property that librdkafka does not know",
-            "KAFKA__NO_SUCH_PROPERTY",
-            "1",
-            "librdkafka has no property no.such.property",
-            "correct them under [kafka]",
-        ),
-        (
             "TLS towards a broker that has none",
             "KAFKA__SECURITY_PROTOCOL",
             "ssl",
@@ -138,6 +131,24 @@ fn a_kafka_that_cannot_be_reached_is_told_with_what_was_heard() {
         checked.has("(the other lines)", &Expected::ok("serve", ""));
         assert_eq!(checked.code, Some(1));
     }
+}
+
+#[test]
+fn a_property_that_librdkafka_does_not_take_is_wrong_configuration_in_check_too() {
+    let prefix = prepared();
+    let checked = Checked::of(&sound(&prefix).with("KAFKA__SASL_PASWORD", "hunter2"));
+    checked.has(
+        "a property that librdkafka does not know",
+        &Expected::failure(
+            "configuration",
+            "ATOMS_BRIDGE__KAFKA__SASL_PASWORD: unknown key",
+            "did you mean ATOMS_BRIDGE__KAFKA__SASL_PASSWORD?",
+        ),
+    );
+    checked.has("(what follows)", &Expected::waits("kafka", "configuration"));
+    checked.has("(the other lines)", &Expected::ok("serve", ""));
+    assert_eq!(checked.code, Some(2));
+    assert!(!format!("{checked:?}").contains("hunter2"), "{checked:?}");
 }
 
 #[test]

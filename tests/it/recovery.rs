@@ -3,11 +3,12 @@
 //! The judge is kcat, reading committed records.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::harness::bridge::Bridge;
 use crate::harness::kafka::Broker;
 use crate::harness::load::Load;
-use crate::harness::{calls, shared_broker, unique};
+use crate::harness::{calls, shared_broker, unique, until};
 
 #[test]
 fn what_was_accepted_in_an_outage_survives_a_kill_and_a_broker_may_die_under_load() {
@@ -107,4 +108,40 @@ fn post_calls(bridge: &Bridge) -> BTreeSet<String> {
         .flatten()
         .map(|(call, step)| calls::id(call, *step))
         .collect()
+}
+
+#[test]
+fn a_publisher_that_panics_is_told_and_begins_anew() {
+    let broker = shared_broker().address();
+    let prefix = format!("{}.", unique("panic"));
+    let mut bridge = Bridge::new(&broker)
+        .with("TOPICS__PREFIX", &prefix)
+        .with("TOPICS__PARTITIONS", "2");
+    // Often enough that the pauses between them are seconds, in which somebody can look.
+    let panics: Vec<String> = (2..=5)
+        .map(|hit| format!("publish.record-sent=panic@{hit}"))
+        .collect();
+    bridge.arm(&panics.join(","));
+    let bridge = bridge.start();
+    let ids: BTreeSet<String> = (0..3)
+        .map(|step| {
+            let answer = bridge.post("default", &calls::delivery("CALL-panic", step));
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            calls::id("CALL-panic", step)
+        })
+        .collect();
+    until("the panic to be told", Duration::from_secs(20), || {
+        let alarm = bridge.kafka_alarm().unwrap_or_default();
+        let metrics = bridge.health("/metrics").expect("metrics").text();
+        let told = alarm.contains("the publisher panicked") && alarm.contains("[kafka]");
+        match told && metrics.contains("atoms_bridge_publishing 0") {
+            true => Ok(()),
+            false => Err(alarm),
+        }
+    });
+    bridge.await_published();
+    bridge.await_publishing();
+    calls::judge(&broker, &prefix, &ids);
+    let log = bridge.log();
+    assert!(log.contains("not publishing"), "{log}");
 }

@@ -46,6 +46,18 @@ fn a_wrong_configuration_ends_with_2_and_says_what_is_wrong() {
         ),
         (Bridge::new(&nowhere).with("KAFKA__ACKS", "1"), "acks"),
         (
+            Bridge::new(&nowhere).with("KAFKA__LINGER_MS", "70000"),
+            "write at most 2000",
+        ),
+        (
+            Bridge::new(&nowhere).with("KAFKA__QUEUE_BUFFERING_MAX_KBYTES", "1"),
+            "write at least 17408",
+        ),
+        (
+            Bridge::new(&nowhere).with("KAFKA__SASL_PASWORD", "x"),
+            "did you mean ATOMS_BRIDGE__KAFKA__SASL_PASSWORD",
+        ),
+        (
             Bridge::new(&nowhere).with_variable("ATOMS_WEBHOOK_SECRET", ""),
             "ATOMS_WEBHOOK_SECRET",
         ),
@@ -59,6 +71,32 @@ fn a_wrong_configuration_ends_with_2_and_says_what_is_wrong() {
         assert_eq!(bridge.running().wait(LIMIT), 2, "{}", bridge.log());
         assert!(bridge.log().contains(named), "{named} in {}", bridge.log());
     }
+}
+
+#[test]
+fn every_command_that_needs_kafka_wants_properties_that_librdkafka_takes() {
+    let bridge = Bridge::new(&ports::free_address().to_string());
+    let file = "[kafka]\nsecurity.protocol = \"hunter2\"\n";
+    let bridge = bridge.with_file("bridge.toml", file);
+    let commands: [&[&str]; 5] = [
+        &["serve"],
+        &["tail", "-e"],
+        &["topics", "list"],
+        &["topics", "ensure"],
+        &["config", "show"],
+    ];
+    for arguments in commands {
+        let output = bridge.run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(
+            told.contains("bridge.toml:2: kafka.security.protocol: librdkafka does not take"),
+            "{arguments:?}: {told}"
+        );
+        assert!(!told.contains("hunter2"), "{arguments:?}: {told}");
+    }
+    let journal = bridge.run(&["journal", "status"]);
+    assert!(!String::from_utf8_lossy(&journal.stderr).contains("security.protocol"));
 }
 
 #[test]

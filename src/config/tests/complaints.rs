@@ -186,6 +186,14 @@ fn properties_behind_a_guarantee_are_refused_with_the_reason() {
         "enable.auto.commit",
         "auto.commit.enable",
         "group.id",
+        "retries",
+        "message.send.max.retries",
+        "queuing.strategy",
+        "delivery.report.only.error",
+        "message.max.bytes",
+        "topic.blacklist",
+        "enabled_events",
+        "test.mock.num.brokers",
     ] {
         let found = problems(&format!("[kafka]\n{name} = \"1\""), &[]).concat();
         assert!(
@@ -198,6 +206,108 @@ fn properties_behind_a_guarantee_are_refused_with_the_reason() {
         found,
         [
             "ATOMS_BRIDGE__KAFKA__ACKS: cannot be set: an event counts as published when all in-sync replicas have it (acks = all)"
+        ]
+    );
+}
+
+#[test]
+fn a_property_that_librdkafka_does_not_know_or_take_is_told_by_its_place_and_without_its_value() {
+    let text = "[kafka]\nsasl.pasword = \"hunter2\"\nlinger.ms = \"hunter2\"\nno.such.thing.at.all = \"hunter2\"\nstats_cb = 1";
+    let variables = [
+        KAFKA,
+        ("ATOMS_BRIDGE__KAFKA__SECURTY_PROTOCOL", "hunter2"),
+        ("ATOMS_BRIDGE__KAFKA__SECURITY_PROTOCOL", "hunter2"),
+    ];
+    let expected = [
+        "bridge.toml:3: kafka.linger.ms: librdkafka does not take this value; write 0 to 900000",
+        "bridge.toml:4: kafka.no.such.thing.at.all: unknown key; librdkafka has no such property; librdkafka's CONFIGURATION.md lists them all",
+        "bridge.toml:2: kafka.sasl.pasword: unknown key; did you mean kafka.sasl.password?",
+        "ATOMS_BRIDGE__KAFKA__SECURITY_PROTOCOL: librdkafka does not take this value; write plaintext, ssl, sasl_plaintext, sasl_ssl",
+        "ATOMS_BRIDGE__KAFKA__SECURTY_PROTOCOL: unknown key; did you mean ATOMS_BRIDGE__KAFKA__SECURITY_PROTOCOL?",
+        "bridge.toml:5: kafka.stats_cb: librdkafka does not take this value; librdkafka's CONFIGURATION.md says what it takes",
+    ];
+    assert_eq!(unmet(text, &variables, &[Need::Kafka]), expected);
+    let loaded = load(text, &variables).unwrap();
+    assert_eq!(lines(loaded.judge_kafka().unwrap_err()), expected);
+    // What needs no Kafka goes on without it.
+    assert!(loaded.require(&[]).is_ok());
+}
+
+#[test]
+fn properties_that_do_not_fit_together_are_told_where_one_of_them_stands() {
+    let text = "[kafka]\nsecurity.protocol = \"ssl\"\nssl.ca.location = \"/no/such/file\"";
+    let found = unmet(text, &[KAFKA], &[Need::Kafka]).concat();
+    let beginning = "bridge.toml:3: kafka.ssl.ca.location: librdkafka makes no client of what is set under [kafka]: ";
+    assert!(found.starts_with(beginning), "{found}");
+    assert!(!found.contains("/no/such/file"), "{found}");
+    let text = "[kafka]\nsecurity.protocol = \"sasl_plaintext\"\nsasl.mechanism = \"hunter2\"";
+    let found = unmet(text, &[KAFKA], &[Need::Kafka]).concat();
+    assert!(found.starts_with("bridge.toml:1: kafka: "), "{found}");
+    assert!(!found.contains("hunter2"), "{found}");
+    let loaded = load(text, &[KAFKA]).unwrap();
+    assert_eq!(lines(loaded.judge_kafka().unwrap_err()), [found]);
+}
+
+#[test]
+fn values_with_which_nothing_would_be_published_are_refused_with_the_reason() {
+    for (text, complaint) in [
+        (
+            "queue.buffering.max.kbytes = 17407",
+            "kafka.queue.buffering.max.kbytes: write at least 17408: with less room the largest event that listen.max_body lets in would wait in the journal for ever",
+        ),
+        (
+            "linger.ms = 70000",
+            "kafka.linger.ms: write at most 2000: a transaction waits so long for its last records, and ends by itself after transaction.timeout.ms",
+        ),
+        (
+            "queue.buffering.max.ms = 0x7d1",
+            "kafka.queue.buffering.max.ms: write at most 2000: a transaction waits so long for its last records, and ends by itself after transaction.timeout.ms",
+        ),
+        (
+            "transaction.timeout.ms = 1000\nlinger.ms = 501",
+            "kafka.linger.ms: write at most 500: a transaction waits so long for its last records, and ends by itself after transaction.timeout.ms",
+        ),
+        (
+            "transaction.timeout.ms = 900001",
+            "kafka.transaction.timeout.ms: write at most 900000: brokers allow 15 minutes by default, and the transaction of a bridge that died holds up its readers so long",
+        ),
+        (
+            "retry.backoff.ms = 15000",
+            "kafka.retry.backoff.ms: write at most 10000: a step of a transaction may be repeated only after so long, and one that takes 15 s is given up",
+        ),
+        (
+            "api.version.request = \"f\"",
+            "kafka.api.version.request: write true: transactions want brokers that tell their versions",
+        ),
+        (
+            "allow.auto.create.topics = true",
+            "kafka.allow.auto.create.topics: write false: a topic that a broker makes by itself has other partitions than the rest",
+        ),
+    ] {
+        let found = problems(&format!("[kafka]\n{text}"), &[]).concat();
+        let told = found.split_once(": ").unwrap_or_default().1;
+        assert_eq!(told, complaint);
+    }
+    for text in [
+        "queue.buffering.max.kbytes = 17408",
+        "linger.ms = 2000",
+        "queue.buffering.max.messages = 1",
+        "transaction.timeout.ms = 1000",
+        "batch.size = 1\nbatch.num.messages = 1\ncompression.type = \"zstd\"",
+    ] {
+        let loaded = load(&format!("[kafka]\n{text}"), &[KAFKA]).unwrap();
+        assert!(loaded.require_kafka().is_ok(), "{text}");
+    }
+    let small = "[listen]\nmax_body = \"1MiB\"\n[kafka]\nqueue.buffering.max.kbytes = 2048";
+    assert!(load(small, &[]).is_ok());
+}
+
+#[test]
+fn two_names_of_one_property_are_a_contradiction() {
+    assert_eq!(
+        problems("[kafka]\nlinger.ms = 1\nqueue.buffering.max.ms = 2", &[]),
+        [
+            "bridge.toml:3: kafka.queue.buffering.max.ms: set twice, also at bridge.toml:2 as kafka.linger.ms; remove one"
         ]
     );
 }

@@ -230,8 +230,7 @@ fn kafka_properties_are_spelled_in_the_environment() {
             ("ATOMS_BRIDGE__KAFKA__SASL_USERNAME", "u"),
             ("ATOMS_BRIDGE__KAFKA__SSL_CA_LOCATION", "/ca"),
             ("ATOMS_BRIDGE__KAFKA__LOG_LEVEL", "7"),
-            ("ATOMS_BRIDGE__KAFKA__SSL_ENGINE_CALLBACK_DATA", "x"),
-            ("ATOMS_BRIDGE__KAFKA__SSL_CERTIFICATE", "x"),
+            ("ATOMS_BRIDGE__KAFKA__SSL__CRL__LOCATION", "/crl"),
         ],
     )
     .unwrap();
@@ -248,8 +247,7 @@ fn kafka_properties_are_spelled_in_the_environment() {
             "log_level=7",
             "sasl.username=u",
             "ssl.ca.location=/ca",
-            "ssl_certificate=x",
-            "ssl_engine_callback_data=x"
+            "ssl.crl.location=/crl",
         ]
     );
 }

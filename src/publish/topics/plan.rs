@@ -78,7 +78,7 @@ fn kafkas(settings: TopicSettings, largest: u64) -> BTreeMap<&'static str, Strin
 }
 
 /// A canonical event is at most a little larger than the body that it was made from.
-fn max_message_bytes(max_body_bytes: u64) -> u64 {
+pub fn max_message_bytes(max_body_bytes: u64) -> u64 {
     max_body_bytes + 1024 * 1024
 }
 
