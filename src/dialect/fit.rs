@@ -43,12 +43,24 @@ pub(super) fn call_id(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     filled(value)
 }
 
-/// A URL without its query and what follows that: owners put secrets there.
+/// A URL without its query: owners put secrets there.
 pub(super) fn url(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     let url = filled(value)?.value;
-    match url.split_once('?') {
-        Some((before, _)) => whole(Cow::Owned(before.to_owned())),
-        None => whole(url),
+    match without_query(&url, &["?"], &["#"]) {
+        Cow::Owned(without) => whole(Cow::Owned(without)),
+        Cow::Borrowed(_) => whole(url),
+    }
+}
+
+/// Leaves away what stands between the first question mark and the fragment, in which one is no more than a character;
+/// both may be spelled in several ways.
+pub(super) fn without_query<'u>(url: &'u str, marks: &[&str], hashes: &[&str]) -> Cow<'u, str> {
+    let first = |spellings: &[&str]| spellings.iter().filter_map(|s| url.find(s)).min();
+    let fragment_at = first(hashes).unwrap_or(url.len());
+    let query_at = first(marks).filter(|query_at| *query_at < fragment_at);
+    match query_at.map(|query_at| (url.get(..query_at), url.get(fragment_at..))) {
+        Some((Some(address), Some(fragment))) => Cow::Owned(format!("{address}{fragment}")),
+        Some(_) | None => Cow::Borrowed(url),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::fit::Fitted;
+use super::fit::{Fitted, without_query};
 use super::reader::Reader;
 use crate::event::json::{Kind, Value, broken_member, push_token};
 
@@ -177,11 +177,11 @@ impl<'d> Members<'d> {
                 let pointer = pointer();
                 let escapes = member.value.inner();
                 let told = if pointer == "/url" {
-                    without_query(escapes)
+                    without_query(escapes, &QUERY, &FRAGMENT)
                 } else {
-                    escapes
+                    Cow::Borrowed(escapes)
                 };
-                reader.broken.push((pointer, told.to_owned()));
+                reader.broken.push((pointer, told.into_owned()));
             } else if self.also.contains(&at) {
                 reader.keep(pointer(), member.value);
             }
@@ -189,11 +189,6 @@ impl<'d> Members<'d> {
     }
 }
 
-/// The escapes of a URL up to its query, however the question mark is spelled.
-fn without_query(escapes: &str) -> &str {
-    let query = ["?", r"\u003f", r"\u003F"]
-        .into_iter()
-        .filter_map(|mark| escapes.find(mark))
-        .min();
-    query.and_then(|at| escapes.get(..at)).unwrap_or(escapes)
-}
+/// How JSON may spell what begins a query, and what ends it.
+const QUERY: [&str; 3] = ["?", r"\u003f", r"\u003F"];
+const FRAGMENT: [&str; 2] = ["#", r"\u0023"];

@@ -208,6 +208,9 @@ impl<'d> Name<'d> {
 const UNNAMED: &str = "unnamed";
 
 /// Splits `{agentId}.{eventType}`; a name without an agent is all type.
+///
+/// Behind an agent that is known as one stands the type, in any spelling. Any other word before a dot is an agent only
+/// where the platform's own name follows: `recording.start` is no start of a call by an agent called `recording`.
 fn split_event<'e>(event: &'e str, agent_id: Option<&str>) -> (Option<&'e str>, &'e str) {
     if Stage::parse(event).is_some() {
         return (None, event);
@@ -216,16 +219,19 @@ fn split_event<'e>(event: &'e str, agent_id: Option<&str>) -> (Option<&'e str>, 
     if let Some((agent_id, rest)) = agent_id.and_then(|id| Some((id, behind(id)?))) {
         return (event.get(..agent_id.len()), rest);
     }
-    match event.split_once('.') {
-        Some((prefix, rest)) if is_object_id(prefix) || names_a_stage(prefix, rest) => {
-            (Some(prefix), rest)
-        }
-        Some(_) | None => (None, event),
+    let known = event.split_once('.');
+    let known = known.filter(|(prefix, _)| is_object_id(prefix));
+    let named = event.rsplit_once('.');
+    let named = named.filter(|(prefix, rest)| !prefix.is_empty() && is_platforms_name(rest));
+    match known.or(named) {
+        Some((agent, rest)) => (Some(agent), rest),
+        None => (None, event),
     }
 }
 
-fn names_a_stage(prefix: &str, rest: &str) -> bool {
-    !prefix.is_empty() && Stage::parse(rest).is_some()
+fn is_platforms_name(word: &str) -> bool {
+    let mut names = Stage::ALL.iter().map(|stage| stage.name());
+    names.any(|name| name.eq_ignore_ascii_case(word))
 }
 
 fn dialect(reader: &Reader<'_>, word: &str) -> &'static str {

@@ -109,13 +109,6 @@ impl<'d> Reader<'d> {
     /// An object of this name that is carried as it is; others that say the same are carried with it.
     pub(super) fn take_object(&mut self, name: &str) -> Option<Value<'d>> {
         let (_, won) = self.take_container(name, Kind::Object)?;
-        let same: Vec<_> = self
-            .untaken(name)
-            .filter(|(_, other)| won.same_as(*other) && !won.has_broken_text())
-            .collect();
-        for (place, _) in same {
-            self.carry(place);
-        }
         Some(won)
     }
 
@@ -145,7 +138,8 @@ impl<'d> Reader<'d> {
         Some(Members::of(pointer, value))
     }
 
-    /// The first one. What becomes of its parts is not known yet, so that of the others only empty ones are carried with it.
+    /// The first one. Others of the same value are carried with it: whatever becomes of a part of it is said once. What is
+    /// broken is never the same, since its escapes are told with its own pointer.
     fn take_container(&mut self, name: &str, kind: Kind) -> Option<(String, Value<'d>)> {
         let mut winner: Option<(String, Value<'d>)> = None;
         for place in &mut self.places {
@@ -160,7 +154,7 @@ impl<'d> Reader<'d> {
                     winner = Some((place.pointer_to(at), value));
                 }
                 Some((_, won)) => {
-                    member.carried = is_empty(*won) && is_empty(member.value);
+                    member.carried = won.same_as(member.value) && !won.has_broken_text();
                 }
             }
         }
@@ -302,8 +296,4 @@ impl<'d> Reader<'d> {
 pub(super) struct Place {
     place: usize,
     at: usize,
-}
-
-fn is_empty(container: Value<'_>) -> bool {
-    container.elements().next().is_none() && container.members().next().is_none()
 }

@@ -96,9 +96,24 @@ fn a_name_tells_agent_and_type() {
             json!("my.agent"),
         ),
         (
-            r#""event":"bot.call.started""#.into(),
-            "pre-conversation",
-            json!("bot"),
+            r#""event":"my.agent.call ended","agentId":"my.agent""#.into(),
+            "post-conversation",
+            json!("my.agent"),
+        ),
+        (
+            format!(r#""event":"{agent}.analytics.completed""#),
+            "analytics-completed",
+            json!(agent),
+        ),
+        (
+            r#""event":"my.agent.Post-Conversation""#.into(),
+            "post-conversation",
+            json!("my.agent"),
+        ),
+        (
+            r#""event":"agent_abc.analytics-completed""#.into(),
+            "analytics-completed",
+            json!("agent_abc"),
         ),
         (
             r#""event":"Start","metadata":{"eventType":"call_ended"}"#.into(),
@@ -115,6 +130,40 @@ fn a_name_tells_agent_and_type() {
         let event = event(&format!(r#"{{"callId":"c",{body}}}"#));
         assert_eq!(event["type"], event_type, "{body}");
         assert_eq!(event["agentId"], agent_id, "{body}");
+    }
+}
+
+#[test]
+fn what_only_ends_like_a_known_type_is_a_type_of_its_own() {
+    for name in [
+        "recording.start",
+        "voicemail.end",
+        "transfer.end",
+        "bot.call.started",
+        "session.analytics_completed",
+        "call.analytics_completed",
+        "call.analytics.completed",
+        "agent_abc.post_conversation",
+        ".post-conversation",
+    ] {
+        let event = event(&format!(r#"{{"callId":"c","event":"{name}"}}"#));
+        assert_eq!(event["type"], name);
+        assert_eq!(event["stage"], Value::Null, "{name}");
+        assert_eq!(event["agentId"], Value::Null, "{name}");
+    }
+}
+
+#[test]
+fn a_url_loses_its_query_and_nothing_else() {
+    for (sent, told) in [
+        ("https://a/b", "https://a/b"),
+        ("https://a/b?x=1&y=?", "https://a/b"),
+        ("https://a/b?x=1#part", "https://a/b#part"),
+        ("https://a/b#part?no=query", "https://a/b#part?no=query"),
+        ("https://a/b?x=1#part?no=query", "https://a/b#part?no=query"),
+    ] {
+        let event = event(&format!(r#"{{"callId":"c","url":"{sent}"}}"#));
+        assert_eq!(event["source"]["url"], told);
     }
 }
 
@@ -236,7 +285,19 @@ fn of_names_that_disagree_the_loser_is_kept() {
         ),
         (
             r#""metrics":{"a":[1]},"data":{"metrics":{"a":[1]}}"#,
-            json!({"/data/metrics/a": [1], "/metrics": {"a": [1]}}),
+            json!({"/data/metrics/a": [1]}),
+        ),
+        (
+            r#""metrics":{"a":[1]},"data":{"metrics":{"a":[2]}}"#,
+            json!({"/data/metrics/a": [2], "/metrics": {"a": [1]}}),
+        ),
+        (
+            r#""transcript":[{"role":"user","content":"x"}],"data":{"transcript":[{"content":"x","role":"user"}]}"#,
+            json!(null),
+        ),
+        (
+            r#""analytics":{"summary":"s","new":1},"metadata":{"analytics":{"summary":"s","new":1}}"#,
+            json!({"/metadata/analytics/new": 1}),
         ),
         (
             r#""variables":{"a":1.0},"data":{"variables":{"a":1}}"#,
@@ -274,6 +335,10 @@ fn broken_halves_lose_no_neighbour() {
         (
             r#""url":"https://a\ud800/\u003Ftoken=secret""#,
             json!({"/url": "https://a\\ud800/"}),
+        ),
+        (
+            r#""url":"https://a\ud800/?token=secret\u0023b?c""#,
+            json!({"/url": "https://a\\ud800/\\u0023b?c"}),
         ),
     ] {
         let event = event(&format!(r#"{{"callId":"c",{body}}}"#));

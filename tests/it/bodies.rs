@@ -113,6 +113,34 @@ impl Sent {
         }
     }
 
+    /// What stands at the end of these names, of repeated ones the last.
+    pub(crate) fn below(&self, names: &[&str]) -> Option<&Self> {
+        names.iter().try_fold(self, |value, name| match value {
+            Self::Object(members) => {
+                let mut members = members.iter().rev();
+                let found = members.find(|(key, _)| !key.is_broken && key.decoded == *name);
+                found.map(|(_, value)| value)
+            }
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+        })
+    }
+
+    /// Sends lists and objects of `metadata` and `data` a second time, at the root.
+    fn repeat_containers(&mut self) {
+        let mut repeated = Vec::new();
+        for place in [&["metadata", "callData"][..], &["metadata"], &["data"]] {
+            for name in CONTAINERS {
+                let names: Vec<_> = place.iter().copied().chain([name]).collect();
+                let found = self.below(&names).cloned();
+                repeated.extend(found.map(|value| (Text::plain(name), value)));
+            }
+        }
+        if let Self::Object(members) = self {
+            // In front, so that what the root has under the same name wins.
+            members.splice(0..0, repeated);
+        }
+    }
+
     /// Makes texts and numbers differ from all others in the body.
     fn number_leaves(&mut self, next: &mut u32) {
         match self {
@@ -144,8 +172,9 @@ pub(crate) fn body(dialect: char) -> impl Strategy<Value = Sent> {
     let extra = prop::collection::vec((key(), value()), 0..4);
     let call_id = select(vec!["callId", "call_id"]);
     let deep = prop::option::weighted(0.05, 20..90_usize);
-    (known, extra, call_id, select(vec![0, 1, 2]), deep).prop_map(
-        move |(known, extra, call_id, place, deep)| {
+    let twins = prop::bool::weighted(0.3);
+    (known, extra, call_id, select(vec![0, 1, 2]), deep, twins).prop_map(
+        move |(known, extra, call_id, place, deep, twins)| {
             let mut parts: [Vec<(Text, Sent)>; 5] = Default::default();
             for (place, name, value) in known {
                 parts[place].push((Text::plain(name), value));
@@ -193,6 +222,9 @@ pub(crate) fn body(dialect: char) -> impl Strategy<Value = Sent> {
             }
             let mut body = Sent::Object(root);
             body.number_leaves(&mut 0);
+            if twins {
+                body.repeat_containers();
+            }
             body
         },
     )
@@ -353,6 +385,17 @@ pub(crate) const NAMES: &[&str] = &[
     "callData",
 ];
 
+/// Names of lists and objects that a field carries.
+pub(crate) const CONTAINERS: [&str; 7] = [
+    "analytics",
+    "dispositionMetrics",
+    "successMetrics",
+    "metrics",
+    "tags",
+    "transcript",
+    "variables",
+];
+
 /// Words that mean something; they stay as they are.
 const WORDS: &[&str] = &[
     "pre-conversation",
@@ -427,12 +470,13 @@ fn fitting(name: &'static str) -> BoxedStrategy<Sent> {
             prop_oneof![4 => number(), 1 => number().prop_map(quoted)].boxed()
         }
         "isTest" => any::<bool>().prop_map(Sent::Bool).boxed(),
-        "url" | "recordingUrl" => ("[a-z]{1,6}", prop::option::of("[a-z=&?]{0,6}"))
-            .prop_map(|(path, query)| {
-                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-                Sent::Text(Text::plain(&format!(
-                    "https://{path}.example/{path}{query}"
-                )))
+        "url" | "recordingUrl" => (
+            "[a-z]{1,6}",
+            "(#[a-z?]{0,3})?(\\?[a-z=&?]{0,6})?(#[a-z#?]{0,6})?",
+        )
+            .prop_map(|(path, rest)| {
+                let url = format!("https://{path}.example/{path}{rest}");
+                Sent::Text(Text::plain(&url))
             })
             .boxed(),
         "transcript" => list(object(vec![
