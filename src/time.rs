@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};
 
 /// A moment in UTC, as Unix milliseconds; written as RFC 3339 with three decimals and `Z`.
@@ -11,6 +13,14 @@ use serde::{Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// Its clock in UTC.
+    fn civil(self) -> DateTime {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(moment) => jiff::tz::Offset::UTC.to_datetime(moment),
+            Err(_) => EPOCH.saturating_add(SignedDuration::from_millis(self.0)),
+        }
+    }
+
     /// The moment `unix_ms` milliseconds after 1970-01-01T00:00:00Z.
     ///
     /// Years outside 0000 to 9999 have no RFC 3339 spelling and are drawn to the nearest end.
@@ -36,23 +46,31 @@ impl Timestamp {
         if !text.contains(['T', 't', ' ']) || text.contains('[') {
             return None;
         }
-        let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-            let civil: jiff::civil::DateTime = text.parse().ok()?;
-            let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-            Some(zoned.timestamp())
-        })?;
-        let unix_ms = moment.as_millisecond();
+        let moment = text.parse::<jiff::Timestamp>();
+        let unix_ms = moment.map(jiff::Timestamp::as_millisecond).ok();
+        let unix_ms = unix_ms.or_else(|| written_ms(text))?;
         (FIRST_MS..=LAST_MS)
             .contains(&unix_ms)
             .then_some(Self(unix_ms))
     }
 }
 
+/// A time by its clock and its zone: one without a zone, and one of the last hours that [`jiff::Timestamp`] leaves away.
+fn written_ms(text: &str) -> Option<i64> {
+    let written = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let clock = written.date().to_datetime(written.time()?);
+    let east = written.to_numeric_offset();
+    let unix_ms = clock.duration_since(EPOCH).as_millis()
+        - i128::from(east.map_or(0, jiff::tz::Offset::seconds)) * 1000;
+    let unix_ms = i64::try_from(unix_ms).ok()?;
+    let is_late = unix_ms > jiff::Timestamp::MAX.as_millisecond();
+    (east.is_none() || is_late).then_some(unix_ms)
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // By hand, since a transcript has hundreds of them and a general formatter takes most of an event's time.
-        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
-        let civil = jiff::tz::Offset::UTC.to_datetime(moment);
+        let civil = self.civil();
         let mut text = *b"0000-00-00T00:00:00.000Z";
         for (end, width, number) in [
             (4, 4, i32::from(civil.year())),
@@ -94,9 +112,9 @@ impl schemars::JsonSchema for Timestamp {
     }
 }
 
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const FIRST_MS: i64 = -62_167_219_200_000;
-/// A day before the year's end, where [`jiff::Timestamp`] ends too.
-const LAST_MS: i64 = 253_402_207_200_000;
+const LAST_MS: i64 = 253_402_300_799_999;
 
 #[cfg(test)]
 mod tests {
@@ -111,6 +129,10 @@ mod tests {
             ("2024-07-15 14:30:00", "2024-07-15T14:30:00.000Z"),
             ("2024-07-15T20:00:00.5+05:30", "2024-07-15T14:30:00.500Z"),
             ("2024-07-15T14:30:00.123456789Z", "2024-07-15T14:30:00.123Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31 20:00:00,5-03:00", "9999-12-31T23:00:00.500Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
         ] {
             let read = Timestamp::parse(text).map(|t| t.to_string());
             assert_eq!(read.as_deref(), Some(expected), "{text}");
@@ -121,9 +143,9 @@ mod tests {
     fn every_moment_is_written_as_a_general_formatter_would() {
         for step in 0..10_000 {
             let unix_ms = FIRST_MS + (LAST_MS - FIRST_MS) / 9_999 * step;
-            let moment = jiff::Timestamp::from_millisecond(unix_ms).unwrap();
+            let clock = EPOCH + SignedDuration::from_millis(unix_ms);
             let text = Timestamp::from_unix_ms(unix_ms).to_string();
-            assert_eq!(text, format!("{moment:.3}"));
+            assert_eq!(text, format!("{clock:.3}Z"));
             assert_eq!(Timestamp::parse(&text), Some(Timestamp(unix_ms)));
         }
     }
@@ -140,6 +162,8 @@ mod tests {
             "2024-07-15T14:30:00[Asia/Kolkata]",
             "2024-07-15T20:00:00+05:30[Asia/Kolkata]",
             "-000001-07-15T14:30:00Z",
+            "9999-12-31T23:30:00-01:00",
+            "10000-01-01T00:00:00Z",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
