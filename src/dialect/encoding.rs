@@ -18,23 +18,29 @@ pub fn decode<'b>(
     limit_bytes: usize,
 ) -> Result<Cow<'b, [u8]>, Unreadable> {
     let mut body = Cow::Borrowed(body);
-    let encodings: Vec<_> = encodings
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .collect();
+    let encodings: Vec<_> = layers(encodings.unwrap_or_default()).collect();
     if encodings.len() > MOST_LAYERS {
         return Err(Unreadable::UnknownEncoding);
     }
     for encoding in encodings.into_iter().rev() {
         match encoding.to_ascii_lowercase().as_str() {
-            "" | "identity" => {}
             "gzip" | "x-gzip" => body = Cow::Owned(read(MultiGzDecoder::new(&*body), limit_bytes)?),
             "deflate" => body = Cow::Owned(inflate(&body, limit_bytes)?),
             _ => return Err(Unreadable::UnknownEncoding),
         }
     }
     Ok(body)
+}
+
+/// Whether there is anything to undo.
+pub fn is_encoded(encodings: &str) -> bool {
+    layers(encodings).next().is_some()
+}
+
+/// The encodings that are some.
+fn layers(encodings: &str) -> impl Iterator<Item = &str> {
+    let named = encodings.split(',').map(str::trim);
+    named.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
 }
 
 /// More layers than anybody means.
@@ -88,6 +94,7 @@ mod tests {
         for (body, encodings) in [
             (b"{}".to_vec(), None),
             (b"{}".to_vec(), Some("identity")),
+            (b"{}".to_vec(), Some(", Identity,,,,")),
             (gzip(b"{}"), Some("GZIP")),
             (gzip(&gzip(b"{}")), Some("gzip, gzip")),
             (zlib.finish().unwrap(), Some("deflate")),

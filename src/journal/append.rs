@@ -33,10 +33,8 @@ impl Prepared {
     pub(super) fn new(delivery: &VerifiedDelivery) -> Self {
         let body = delivery.body().clone();
         let hash: [u8; 32] = Sha256::digest(&body).into();
-        let own_id = match delivery.headers().content_encoding {
-            None => id::own_id(&body, &hash),
-            Some(_) => id::hash_id(&hash),
-        };
+        let encodings = delivery.headers().content_encoding.as_deref();
+        let own_id = id::own_id(&body, encodings, &hash);
         Self {
             webhook: delivery.webhook().clone(),
             own_id,

@@ -43,12 +43,27 @@ fn compressed_deliveries_become_events_and_bombs_dead_letters() {
         .expect("an answer");
         assert_eq!(answer.status, 200, "{encoding}: {}", answer.text());
     }
+    let (encoding, body, _) = &deliveries[0];
+    let again = [("content-encoding", *encoding)];
+    let again = post_with(&mut client, "default", &again, body).expect("an answer");
+    assert_eq!(again.json()["status"], "duplicate");
+    assert_eq!(again.json()["id"], calls::id("CALL-gzip", 1));
     bridge.await_published();
 
     let events = kcat::await_count(&broker, &format!("{prefix}post-conversation"), 3, LIMIT);
     let mut keys: Vec<&str> = events.iter().map(Record::key).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["CALL-deflate", "CALL-gzip", "CALL-identity"]);
+    for event in &events {
+        let event = event.json();
+        let call = event["callId"].as_str().expect("a call");
+        assert_eq!(
+            event["id"],
+            calls::id(call, 1),
+            "found before it was undone"
+        );
+        assert!(event.get("unmapped").is_none(), "{event}");
+    }
     assert!(
         events
             .iter()

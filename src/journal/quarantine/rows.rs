@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, TransactionBehavior, named_params, params};
 use super::super::{headers, space};
 use super::Candidate;
 use super::store::{Filter, Listed};
-use crate::dialect;
+use crate::dialect::{self, encoding::is_encoded};
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
 use crate::verify::proof::ProofKey;
@@ -46,7 +46,8 @@ pub(super) fn insert(
 
 /// An encoded body is not looked into.
 fn may_have_call(headers: &KeptHeaders, call_id: &Option<String>) -> bool {
-    call_id.is_some() || headers.content_encoding.is_some()
+    let encodings = headers.content_encoding.as_deref();
+    call_id.is_some() || encodings.is_some_and(is_encoded)
 }
 
 pub(super) fn make_room(conn: &mut Connection, max_bytes: u64) -> rusqlite::Result<()> {

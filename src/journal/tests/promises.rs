@@ -67,20 +67,26 @@ fn another_body_under_the_same_id_is_a_new_event() {
 }
 
 #[test]
-fn an_encoded_body_is_not_looked_into() {
+fn an_encoding_that_changes_nothing_hides_no_id() {
     let (_dir, path) = temp();
     let journal = Journal::open(&path).unwrap();
-    let encoded = VerifiedDelivery::for_test(Delivery {
-        webhook: WebhookName::parse("default").unwrap(),
-        received_at: Timestamp::now(),
-        headers: KeptHeaders {
-            content_encoding: Some("gzip".into()),
-            ..KeptHeaders::default()
-        },
-        body: r#"{"id":"x"}"#.into(),
-    });
-    let appended = runtime().block_on(journal.append(encoded)).unwrap();
-    assert!(appended.id.starts_with("sha256-"), "{}", appended.id);
+    for (encoding, body, id) in [
+        ("identity", r#"{"id":"x"}"#, "x"),
+        ("", r#"{"id":"y"}"#, "y"),
+        ("gzip", r#"{"id":"z"}"#, "sha256-"),
+    ] {
+        let encoded = VerifiedDelivery::for_test(Delivery {
+            webhook: WebhookName::parse("default").unwrap(),
+            received_at: Timestamp::now(),
+            headers: KeptHeaders {
+                content_encoding: Some(encoding.into()),
+                ..KeptHeaders::default()
+            },
+            body: body.into(),
+        });
+        let appended = runtime().block_on(journal.append(encoded)).unwrap();
+        assert!(appended.id.starts_with(id), "{encoding}: {}", appended.id);
+    }
 }
 
 #[test]
