@@ -31,6 +31,10 @@ pub struct Args {
     /// Begin with what was received since: 24h (back from now) or RFC 3339 [default: now]
     #[arg(long, value_name = "TIME", value_parser = when::time_arg)]
     pub since: Option<Timestamp>,
+    /// Only what was received until then, and stop once that was read; without --since, begin with the oldest, or now if
+    /// it is yet to come
+    #[arg(long, value_name = "TIME", value_parser = when::time_arg)]
+    pub until: Option<Timestamp>,
     /// Stop at the present end of the topics; without --since, begin with the oldest
     #[arg(short = 'e', long)]
     pub until_end: bool,
@@ -50,26 +54,103 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
     let types = types(&args.types)?;
     let config = common.load()?.require_kafka()?;
-    let (from, until) = match (args.since, args.until_end) {
-        (Some(since), true) => (From::Since(since), Until::End),
-        (Some(since), false) => (From::Since(since), Until::Forever),
-        (None, true) => (From::Beginning, Until::End),
-        (None, false) => (From::Now, Until::Forever),
+    let now = Timestamp::now();
+    let mut follower = Follower::connect(
+        &config.kafka,
+        &topics(&config, &types),
+        args.from(now),
+        args.end(now),
+    )?;
+    if args.since.or(args.until).is_some() && !follower.keeps_times() {
+        tracing::info!(
+            "this Kafka keeps no times of records; events are chosen by their receivedAt"
+        );
+    }
+    let mut reading = Reading {
+        args,
+        ends_at: args.until.filter(|until| !args.until_end && *until > now),
+        left: args.limit.unwrap_or(u64::MAX),
     };
-    let mut follower = Follower::connect(&config.kafka, &topics(&config, &types), from, until)?;
-    let mut output = Output::stdout();
-    let mut left = args.limit.unwrap_or(u64::MAX);
-    while left > 0 {
-        match follower.next(WAIT)? {
-            Next::Record(record) if is_of_call(&record, args.call.as_deref()) => {
-                write(&mut output, &record, args.json)?;
-                left -= 1;
-            }
-            Next::Record(_) | Next::Nothing => {}
-            Next::End => break,
+    reading.run(&mut follower, &mut Output::stdout())?;
+    Ok(Ended::Done)
+}
+
+impl Args {
+    fn from(&self, now: Timestamp) -> From {
+        let is_over = self.until.is_some_and(|until| until <= now);
+        match self.since {
+            Some(since) => From::Since(since),
+            None if is_over || self.until_end => From::Beginning,
+            None => From::Now,
         }
     }
-    Ok(Ended::Done)
+
+    fn end(&self, now: Timestamp) -> Until {
+        match self.until {
+            Some(until) if until <= now => Until::End,
+            Some(_) | None if self.until_end => Until::End,
+            Some(_) | None => Until::Forever,
+        }
+    }
+
+    /// Whether a record is one that was asked for; what does not tell its time is.
+    fn wants(&self, record: &Followed, keeps_times: bool) -> bool {
+        let received = || match keeps_times {
+            true => record.timestamp,
+            false => received_at(record),
+        };
+        let is_of_time = |received: Timestamp| {
+            self.since.is_none_or(|since| received >= since)
+                && self.until.is_none_or(|until| received <= until)
+        };
+        is_of_call(record, self.call.as_deref())
+            && (self.since.or(self.until).is_none() || received().is_none_or(is_of_time))
+    }
+}
+
+/// What is still to be read.
+struct Reading<'a> {
+    args: &'a Args,
+    /// When to end with what is there then.
+    ends_at: Option<Timestamp>,
+    left: u64,
+}
+
+impl Reading<'_> {
+    fn run(
+        &mut self,
+        follower: &mut Follower,
+        output: &mut Output<impl Write>,
+    ) -> anyhow::Result<()> {
+        while self.left > 0 {
+            self.end_in_time(follower)?;
+            match follower.next(WAIT)? {
+                Next::Record(record) if self.args.wants(&record, follower.keeps_times()) => {
+                    write(output, &record, self.args.json)?;
+                    self.left -= 1;
+                }
+                Next::Record(_) | Next::Nothing => {}
+                Next::End => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn end_in_time(&mut self, follower: &mut Follower) -> anyhow::Result<()> {
+        let is_over = |at: &mut Timestamp| Timestamp::now().unix_ms() > at.unix_ms() + LATE_MS;
+        if self.ends_at.take_if(is_over).is_some() {
+            follower.end_here()?;
+        }
+        Ok(())
+    }
+}
+
+/// When an event was received, by its own word.
+fn received_at(record: &Followed) -> Option<Timestamp> {
+    let document = Document::parse(&record.value).ok()?;
+    let event = document.root();
+    let is_event = event.kind() == Kind::Object && !is_dead_letter(record);
+    is_event.then(|| Timestamp::parse(&text(event, "receivedAt")?))?
 }
 
 /// The types that were named, in the order in which they happen.
@@ -340,6 +421,8 @@ fn text(object: Value<'_>, name: &str) -> Option<String> {
 
 /// How long a look waits; only how soon a stop is seen depends on it.
 const WAIT: Duration = Duration::from_millis(200);
+/// What was received at the last moment is on its topic so much later.
+const LATE_MS: i64 = 1000;
 /// So much of a summary fits beside the rest.
 const SNIPPET_CHARS: usize = 60;
 

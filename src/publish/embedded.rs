@@ -4,7 +4,9 @@
 //! is promised about restarts is promised on it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -28,8 +30,18 @@ impl EmbeddedKafka {
         Ok(Self { cluster })
     }
 
+    /// What one of its partitions keeps, in bytes. Of a batch that is larger nothing can be read, nor of what lies before it.
+    pub const PARTITION_BYTES: u64 = 5 * 1024 * 1024;
+
     /// What clients set as `bootstrap.servers`.
     pub fn address(&self) -> String {
         self.cluster.bootstrap_servers()
     }
+}
+
+/// Whether a client talks to such a Kafka. It has no settings of topics and no times of records, and a question about
+/// either is never answered.
+pub(super) fn is_embedded<C: ClientContext>(client: &Client<C>, timeout: Duration) -> bool {
+    let id = client.fetch_cluster_id(timeout);
+    id.is_some_and(|id| id.starts_with("mockCluster"))
 }

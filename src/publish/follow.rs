@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use self::watch::{Watch, consumer};
 use super::client::PropertyError;
+use super::embedded::is_embedded;
 use crate::registry::framing::unframed;
 use crate::route::DEAD_LETTER;
 use crate::time::Timestamp;
@@ -44,7 +45,8 @@ pub struct Followed {
 pub enum From {
     /// At what comes next.
     Now,
-    /// At the first record with this timestamp or a later one. The embedded cluster of `dev` cannot tell and begins now.
+    /// At the first record with this timestamp or a later one; at the oldest where Kafka does not keep them, as
+    /// [`Follower::keeps_times`] tells.
     Since(Timestamp),
     /// At the oldest that is kept.
     Beginning,
@@ -55,7 +57,8 @@ pub enum From {
 pub enum Until {
     /// Nowhere.
     Forever,
-    /// At what was there when it began; one topic after another, in the order given.
+    /// At what was there when it began, or when [`Follower::end_here`] was called; one topic after another, in the order
+    /// given.
     End,
 }
 
@@ -99,8 +102,11 @@ pub enum FollowError {
 pub struct Follower {
     consumer: BaseConsumer<Watch>,
     until: Until,
+    keeps_times: bool,
     /// Topics that are read after the one under way.
     waiting: VecDeque<Topic>,
+    /// Topics that are read without end, all at once.
+    followed: Vec<Topic>,
     /// The one under way.
     topic: String,
     /// Its partitions that have not reached their end, with that end.
@@ -127,22 +133,65 @@ impl Follower {
         until: Until,
     ) -> Result<Self, FollowError> {
         let consumer = consumer(kafka).map_err(|error| FollowError::Properties(error.into()))?;
-        let mut found = VecDeque::new();
-        for name in topics {
-            found.push_back(Topic::find(&consumer, name, from)?);
-        }
+        let found: Result<Vec<Topic>, _> = topics
+            .iter()
+            .map(|name| Topic::find(&consumer, name))
+            .collect();
         let mut follower = Self {
+            keeps_times: !is_embedded(consumer.client(), TIMEOUT),
             consumer,
             until,
             waiting: VecDeque::new(),
+            followed: Vec::new(),
             topic: String::new(),
             open: BTreeMap::new(),
         };
+        let mut found = found?;
+        for topic in &mut found {
+            topic.begin(&follower.consumer, follower.beginning(from))?;
+        }
         match until {
-            Until::Forever => follower.assign(found.iter())?,
-            Until::End => follower.waiting = found,
+            Until::Forever => {
+                follower.assign(found.iter())?;
+                follower.followed = found;
+            }
+            Until::End => follower.waiting = found.into(),
         }
         Ok(follower)
+    }
+
+    fn beginning(&self, from: From) -> From {
+        match from {
+            From::Since(_) if !self.keeps_times => From::Beginning,
+            From::Now | From::Since(_) | From::Beginning => from,
+        }
+    }
+
+    /// Whether records have the timestamps that they were given.
+    pub fn keeps_times(&self) -> bool {
+        self.keeps_times
+    }
+
+    /// From now on reads what is there now, and ends with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Follower::connect`].
+    pub fn end_here(&mut self) -> Result<(), FollowError> {
+        let positions = self.consumer.position().map_err(FollowError::Broken)?;
+        for mut topic in std::mem::take(&mut self.followed) {
+            let ends = Topic::find(&self.consumer, &topic.name)?.partitions;
+            for (partition, (begin, end)) in &mut topic.partitions {
+                let read = positions.find_partition(&topic.name, *partition);
+                if let Some(Offset::Offset(next)) = read.map(|read| read.offset()) {
+                    *begin = Offset::Offset(next);
+                }
+                *end = ends.get(partition).map_or(*end, |(_, end)| *end);
+            }
+            self.waiting.push_back(topic);
+        }
+        self.until = Until::End;
+        Ok(())
     }
 
     /// Waits for a record, up to `timeout`.
@@ -222,29 +271,42 @@ impl Follower {
 }
 
 impl Topic {
-    fn find(consumer: &BaseConsumer<Watch>, name: &str, from: From) -> Result<Self, FollowError> {
-        let failed = |source| FollowError::Kafka {
-            topic: name.to_owned(),
-            source,
-        };
+    fn find(consumer: &BaseConsumer<Watch>, name: &str) -> Result<Self, FollowError> {
         let mut topic = Self {
             name: name.to_owned(),
             partitions: BTreeMap::new(),
         };
         for partition in partitions(consumer, name)? {
             let watermarks = insist(|| consumer.fetch_watermarks(name, partition, TIMEOUT));
-            let (_, end) = watermarks.map_err(failed)?;
+            let (_, end) = watermarks.map_err(|source| topic.failed(source))?;
             // The end as a number: resolved later, it would lie behind what comes until then.
-            let begin = match from {
-                From::Now | From::Since(_) => Offset::Offset(end),
-                From::Beginning => Offset::Beginning,
-            };
+            let begin = Offset::Offset(end);
             topic.partitions.insert(partition, (begin, end));
         }
-        if let From::Since(since) = from {
-            topic.begin_since(consumer, since).map_err(failed)?;
-        }
         Ok(topic)
+    }
+
+    fn begin(&mut self, consumer: &BaseConsumer<Watch>, from: From) -> Result<(), FollowError> {
+        match from {
+            From::Now => Ok(()),
+            From::Since(since) => {
+                let begun = self.begin_since(consumer, since);
+                begun.map_err(|source| self.failed(source))
+            }
+            From::Beginning => {
+                for (begin, _) in self.partitions.values_mut() {
+                    *begin = Offset::Beginning;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn failed(&self, source: KafkaError) -> FollowError {
+        FollowError::Kafka {
+            topic: self.name.clone(),
+            source,
+        }
     }
 
     /// Partitions without so late a record begin at their end.

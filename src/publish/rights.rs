@@ -91,10 +91,11 @@ pub fn try_rights(
         let marked = trial.judge(mark, |trial| trial.mark(mark_topic));
         rights.missing.extend(marked.err());
     }
+    let limits = admin.setting(topics, LATEST_TIMESTAMP);
     for topic in topics {
         let leaderless = trial.leaderless(topic);
-        let limit = admin.setting(topic, LATEST_TIMESTAMP);
-        let beyond = limit.and_then(|limit| beyond(&limit, Timestamp::now()));
+        let limit = limits.get(topic);
+        let beyond = limit.and_then(|limit| beyond(limit, Timestamp::now()));
         match beyond {
             Some(beyond) if leaderless.is_empty() && rights.clock != Clock::Behind => {
                 trial.try_write(topic, beyond, &mut rights);

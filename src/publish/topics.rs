@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
-pub use self::plan::Plan;
+pub use self::plan::{Plan, max_message_bytes};
 
 use self::counts::{common, enough, more};
 use super::Stop;
@@ -61,6 +61,11 @@ pub enum TopicsError {
         /// Kafka's answer.
         why: String,
     },
+    /// The Kafka inside a `dev` has none.
+    #[error(
+        "the embedded Kafka of `dev` does not tell what its topics are set to; nothing is to be done about it"
+    )]
+    NoSettings,
     /// A topic's settings cannot be altered.
     #[error(
         "cannot alter the settings of topic {topic}: {why}; let the principal AlterConfigs on it, or set it yourself: kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {changes}"

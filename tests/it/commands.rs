@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use atoms_kafka_bridge::time::Timestamp;
+
 use crate::harness::bridge::{Bridge, SECRET};
 use crate::harness::{kcat, ports, shared_broker, unique, until};
 
@@ -218,6 +220,29 @@ fn what_is_sent_is_tailed() {
     let later = bridge.run(&["tail", "-e", "--since", "2100-01-01T00:00:00Z"]);
     assert_eq!((code(&later), stdout(&later).as_str()), (0, ""));
     assert_eq!(code(&bridge.run(&["tail", "nothing"])), 2);
+    tail_ends_where_it_is_told_to(&bridge, tailed.len());
+}
+
+/// It returns at all, with what was received until then.
+fn tail_ends_where_it_is_told_to(bridge: &Bridge, all: usize) {
+    let soon = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + 1500).to_string();
+    for (arguments, count) in [
+        (&["--until", "24h"][..], 0),
+        (&["--until", "24h", "-e"], 0),
+        (&["--until", "0s"], all),
+        (&["--until", "0s", "-e"], all),
+        (&["--until", "2100-01-01T00:00:00Z", "-e"], all),
+        (&["--until", &soon, "--since", "1h"], all),
+    ] {
+        let arguments: Vec<_> = ["tail", "--json"]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
+        let tailed = bridge.run(&arguments);
+        assert_eq!(code(&tailed), 0, "{arguments:?}: {}", stderr(&tailed));
+        assert_eq!(json_lines(&tailed).len(), count, "{arguments:?}");
+    }
 }
 
 #[test]

@@ -84,3 +84,54 @@ fn a_long_summary_is_cut_between_characters() {
     assert_eq!(beginning(&"é".repeat(61)), format!("{}…", "é".repeat(60)));
     assert_eq!(beginning("short"), "short");
 }
+
+#[test]
+fn what_was_received_outside_of_the_time_is_left_away() {
+    use clap::Parser;
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+    let args = |line: &[&str]| {
+        let line = ["tail"].iter().chain(line);
+        Line::try_parse_from(line).unwrap().args
+    };
+    let event = r#"{"receivedAt":"2026-05-08T09:00:00.000Z"}"#;
+    let record = record("atoms.post-conversation", event);
+    for (line, by_record, by_event) in [
+        (&[][..], true, true),
+        (&["--until", "2026-05-08T08:00:00Z"], true, false),
+        (&["--until", "2026-05-08T07:52:48.164Z"], true, false),
+        (&["--until", "2026-05-08T07:52:48.163Z"], false, false),
+        (&["--since", "2026-05-08T08:00:00Z"], false, true),
+        (&["--until", "1h"], true, true),
+    ] {
+        let args = args(line);
+        assert_eq!(args.wants(&record, true), by_record, "{line:?}");
+        assert_eq!(args.wants(&record, false), by_event, "{line:?}");
+    }
+    let now = Timestamp::parse("2026-05-08T12:00:00Z").unwrap();
+    for (line, from, end) in [
+        (&[][..], From::Now, Until::Forever),
+        (&["-e"], From::Beginning, Until::End),
+        (
+            &["--until", "2026-05-08T11:00:00Z"],
+            From::Beginning,
+            Until::End,
+        ),
+        (
+            &["--until", "2026-05-08T13:00:00Z"],
+            From::Now,
+            Until::Forever,
+        ),
+        (
+            &["--until", "2026-05-08T13:00:00Z", "-e"],
+            From::Beginning,
+            Until::End,
+        ),
+    ] {
+        let args = args(line);
+        assert_eq!((args.from(now), args.end(now)), (from, end), "{line:?}");
+    }
+}

@@ -19,14 +19,10 @@ impl Settings {
         plan: &Plan,
         found: &BTreeMap<String, Found>,
     ) -> Self {
-        let settings = found.keys().map(|topic| {
-            let differences = topics.differences(topic, plan);
-            (
-                topic.clone(),
-                differences.map_err(|error| error.to_string()),
-            )
-        });
-        Self(settings.collect())
+        let names: Vec<&str> = found.keys().map(String::as_str).collect();
+        let told = topics.differences(&names, plan).into_iter();
+        let told = told.map(|(topic, told)| (topic, told.map_err(|error| error.to_string())));
+        Self(told.collect())
     }
 }
 

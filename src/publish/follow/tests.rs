@@ -72,6 +72,31 @@ fn until_the_end_reads_everything_once_and_stops() {
 }
 
 #[test]
+fn who_follows_may_end_at_what_is_there() {
+    let (_cluster, kafka) = cluster();
+    produce(&kafka, "a", &["old", "older"]);
+    let mut follower =
+        Follower::connect(&kafka, &names(&["a", "b"]), From::Now, Until::Forever).unwrap();
+    produce(&kafka, "a", &["1", "2", "3"]);
+    assert_eq!(values(&mut follower, 2).len(), 2);
+    produce(&kafka, "b", &["4"]);
+    follower.end_here().unwrap();
+    produce(&kafka, "b", &["after", "after"]);
+    assert_eq!(values(&mut follower, usize::MAX).len(), 2);
+    assert!(matches!(follower.next(Duration::ZERO), Ok(Next::End)));
+}
+
+#[test]
+fn a_kafka_that_keeps_no_times_is_read_from_its_beginning() {
+    let (_cluster, kafka) = cluster();
+    produce(&kafka, "a", &["1", "2"]);
+    let since = From::Since(Timestamp::from_unix_ms(4_000_000_000_000));
+    let mut follower = Follower::connect(&kafka, &names(&["a"]), since, Until::End).unwrap();
+    assert!(!follower.keeps_times());
+    assert_eq!(values(&mut follower, usize::MAX), ["1", "2"]);
+}
+
+#[test]
 fn a_topic_that_is_not_there_is_named() {
     let (_cluster, kafka) = cluster();
     let found = Follower::connect(&kafka, &names(&["a", "nowhere"]), From::Now, Until::Forever);

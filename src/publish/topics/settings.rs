@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AlterConfig, ConfigEntry, ConfigSource, ResourceSpecifier};
+use rdkafka::admin::{
+    AlterConfig, ConfigEntry, ConfigSource, OwnedResourceSpecifier, ResourceSpecifier,
+};
 use serde::Serialize;
 
 use super::plan::{MAX_MESSAGE_BYTES, Plan};
-use super::{LOOK_AGAIN, Topics, TopicsError, answer_of, options};
+use super::{LOOK_AGAIN, TIMEOUT, Topics, TopicsError, answer_of, options};
+use crate::publish::embedded::is_embedded;
 
 /// A setting that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,26 +27,38 @@ pub struct Difference {
 }
 
 impl Topics {
-    /// What of a topic's settings is not as `plan` has it.
-    ///
-    /// # Errors
-    ///
-    /// When Kafka does not answer or refuses to tell.
-    pub fn differences(&self, topic: &str, plan: &Plan) -> Result<Vec<Difference>, TopicsError> {
-        let entries = self.entries(topic)?;
-        let is = |setting: &str| {
-            let entry = entries.iter().find(|entry| entry.name == setting);
-            entry.and_then(|entry| entry.value.clone())
+    /// What of the settings of each topic is not as `plan` has it; all are asked about at once.
+    pub fn differences(
+        &self,
+        topics: &[&str],
+        plan: &Plan,
+    ) -> BTreeMap<String, Result<Vec<Difference>, TopicsError>> {
+        let mut told = self.entries(topics);
+        let of_topic = |topic: &&str| {
+            let entries = match &mut told {
+                Ok(told) => told.remove(*topic).ok_or("Kafka tells none".to_owned()),
+                Err(why) => Err(why.clone()),
+            };
+            let differences = entries.map(|entries| different(&entries, topic, plan));
+            let differences = differences.map_err(|why| self.unsettled(topic, why));
+            ((*topic).to_owned(), differences)
         };
-        let differences = plan.settings(topic).filter_map(|(setting, should)| {
-            let is = is(setting).unwrap_or_default();
-            (!suffices(setting, &is, should)).then(|| Difference {
-                setting,
-                is,
-                should: should.to_owned(),
-            })
-        });
-        Ok(differences.collect())
+        topics.iter().map(of_topic).collect()
+    }
+
+    fn differences_of(&self, topic: &str, plan: &Plan) -> Result<Vec<Difference>, TopicsError> {
+        let told = self.differences(&[topic], plan).remove(topic);
+        told.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    fn unsettled(&self, topic: &str, why: String) -> TopicsError {
+        match self.is_embedded() {
+            true => TopicsError::NoSettings,
+            false => TopicsError::Settings {
+                topic: topic.to_owned(),
+                why,
+            },
+        }
     }
 
     /// Sets what differs, and waits until it is so. Whatever else the topic is set to stays.
@@ -63,9 +78,11 @@ impl Topics {
             changes: changes(differences),
         };
         // Kafka's request takes the place of all that a topic is set to: what is to stay is sent again.
-        let kept = self.entries(topic)?;
+        let kept = self.entries(&[topic]);
+        let kept = kept.map_err(|why| self.unsettled(topic, why))?;
         let kept = kept
-            .iter()
+            .values()
+            .flatten()
             .filter(|entry| entry.source == ConfigSource::DynamicTopic)
             .filter_map(|entry| Some((entry.name.as_str(), entry.value.as_deref()?)));
         let mut settings: BTreeMap<&str, &str> = kept.collect();
@@ -77,7 +94,7 @@ impl Topics {
         let request = self.admin.alter_configs([&request], &options());
         answer_of(request).map_err(|code| failed(code.to_string()))?;
         let deadline = Instant::now() + TAKEN_WITHIN;
-        while !self.differences(topic, plan)?.is_empty() {
+        while !self.differences_of(topic, plan)?.is_empty() {
             if Instant::now() > deadline || self.stop.wait(LOOK_AGAIN) {
                 return Err(failed("Kafka leaves them as they are".to_owned()));
             }
@@ -86,30 +103,61 @@ impl Topics {
         Ok(())
     }
 
-    /// What a topic is set to, also by its broker's default; `None` when Kafka does not tell.
-    pub(in crate::publish) fn setting(&self, topic: &str, name: &str) -> Option<String> {
-        let entries = self.entries(topic).ok()?;
-        entries.into_iter().find(|entry| entry.name == name)?.value
+    /// What topics are set to by this name, also by their broker's default; without those of which Kafka does not tell it.
+    pub(in crate::publish) fn setting(
+        &self,
+        topics: &[String],
+        name: &str,
+    ) -> BTreeMap<String, String> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let told = self.entries(&topics).unwrap_or_default().into_iter();
+        let values = told.filter_map(|(topic, entries)| {
+            let mut entries = entries.into_iter();
+            Some((topic, entries.find(|entry| entry.name == name)?.value?))
+        });
+        values.collect()
     }
 
-    fn entries(&self, topic: &str) -> Result<Vec<ConfigEntry>, TopicsError> {
-        let failed = |why: String| TopicsError::Settings {
-            topic: topic.to_owned(),
-            why,
-        };
-        let asked = [ResourceSpecifier::Topic(topic)];
-        let request = self.admin.describe_configs(&asked, &options());
-        let answers = answer_of(request).map_err(|code| failed(code.to_string()))?;
-        let entries = answers
-            .into_iter()
-            .filter_map(Result::ok)
-            .flat_map(|resource| resource.entries);
-        let entries: Vec<ConfigEntry> = entries.collect();
-        if entries.is_empty() {
-            return Err(failed("Kafka tells none".to_owned()));
+    /// What each topic is set to, of those of which Kafka tells it; or why it tells nothing.
+    fn entries(&self, topics: &[&str]) -> Result<BTreeMap<String, Vec<ConfigEntry>>, String> {
+        if topics.is_empty() || self.is_embedded() {
+            return Ok(BTreeMap::new());
         }
-        Ok(entries)
+        let asked: Vec<_> = topics
+            .iter()
+            .map(|topic| ResourceSpecifier::Topic(topic))
+            .collect();
+        let request = self.admin.describe_configs(&asked, &options());
+        let answers = answer_of(request).map_err(|code| code.to_string())?;
+        let told = answers.into_iter().filter_map(Result::ok);
+        let told = told.filter(|resource| !resource.entries.is_empty());
+        let of_topic = told.filter_map(|resource| match resource.specifier {
+            OwnedResourceSpecifier::Topic(topic) => Some((topic, resource.entries)),
+            OwnedResourceSpecifier::Group(_) | OwnedResourceSpecifier::Broker(_) => None,
+        });
+        Ok(of_topic.collect())
     }
+
+    /// Whether this is a Kafka inside a `dev`.
+    fn is_embedded(&self) -> bool {
+        is_embedded(self.admin.inner(), TIMEOUT)
+    }
+}
+
+fn different(entries: &[ConfigEntry], topic: &str, plan: &Plan) -> Vec<Difference> {
+    let is = |setting: &str| {
+        let entry = entries.iter().find(|entry| entry.name == setting);
+        entry.and_then(|entry| entry.value.clone())
+    };
+    let differences = plan.settings(topic).filter_map(|(setting, should)| {
+        let is = is(setting).unwrap_or_default();
+        (!suffices(setting, &is, should)).then(|| Difference {
+            setting,
+            is,
+            should: should.to_owned(),
+        })
+    });
+    differences.collect()
 }
 
 /// Brokers follow the controller within moments.
