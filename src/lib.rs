@@ -26,6 +26,12 @@
 //! - Nothing in the content of a signed delivery can cause a refusal, and nothing that was sent is missing from its event
 //!   ([`dialect`]).
 //!
+//! # What is inside better than designed
+//!
+//! - A reconciled analytics-completed keeps the `unmapped` of `postCallAnalytics`: an evaluation comes later than the call's
+//!   end, often when the post-conversation that would have carried it is long published, and it would be nowhere
+//!   ([`dialect::api`]).
+//!
 //! # What is absent on purpose
 //!
 //! - A direct way to Kafka that skips the journal: it would save an fsync and cost a second set of failures.

@@ -52,6 +52,12 @@ pub fn init(format: LogFormat, verbosity: u8) -> Result<(), TelemetryError> {
     done.map_err(|_| TelemetryError::Twice)
 }
 
+/// The beginning of a text that somebody sent, for a log line: whatever it was, the line stays short.
+pub fn clip(sent: &str) -> &str {
+    let end = sent.char_indices().nth(MOST_CHARS);
+    end.and_then(|(end, _)| sent.get(..end)).unwrap_or(sent)
+}
+
 /// Whether to colour what goes to a terminal, or to none.
 pub fn wants_colour(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -67,6 +73,9 @@ fn filter(rust_log: &str, verbosity: u8) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().parse(levels)
 }
 
+/// Of a sender's text in a log line.
+const MOST_CHARS: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +87,13 @@ mod tests {
         assert_eq!(shown("", 1), "atoms_kafka_bridge=debug,info");
         assert_eq!(shown("", 2), "atoms_kafka_bridge=trace,info");
         assert_eq!(shown("warn", 2), "warn");
+    }
+
+    #[test]
+    fn a_senders_text_is_clipped_between_characters() {
+        assert_eq!(clip("CALL-1"), "CALL-1");
+        assert_eq!(clip(&"é".repeat(128)), "é".repeat(128));
+        assert_eq!(clip(&"é".repeat(1000)), "é".repeat(128));
     }
 
     #[test]

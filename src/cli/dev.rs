@@ -28,6 +28,9 @@ use crate::time::Timestamp;
 use crate::verify::secret::Secret;
 
 /// Runs the whole thing with nothing else installed: an embedded Kafka, the bridge, a caller with sample calls, a reader
+///
+/// The embedded Kafka keeps 5 MiB of each partition in memory and forgets the oldest first, so that bodies over 4 MiB are
+/// answered 413 (or over listen.max_body, if that is less). It keeps neither times of records nor settings of topics.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Send no sample calls; wait for deliveries from elsewhere
@@ -80,6 +83,8 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
     if let Some(console) = &mut config.listen.console {
         console.address = loopback(console.address);
     }
+    let most = EmbeddedKafka::MOST_BODY_BYTES;
+    config.listen.max_body_bytes = config.listen.max_body_bytes.min(most);
     // Its caller speaks to the loopback, for which nobody has a certificate.
     config.listen.tls = None;
     // Each event is counted once when it is read back.
@@ -172,6 +177,10 @@ fn welcome(
     if let Some(console) = bridge.console_address() {
         out.line(&format!("console    http://{console}"))?;
     }
+    let most = EmbeddedKafka::MOST_BODY_BYTES >> 20;
+    out.line(&format!(
+        "limits     bodies up to {most} MiB, or listen.max_body if that is less; 5 MiB a partition, the oldest goes first"
+    ))?;
     out.line(&format!("read along kcat -C -b {address} -t {topic} -e"))?;
     out.line("")?;
     Ok(())

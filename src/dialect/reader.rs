@@ -154,7 +154,7 @@ impl<'d> Reader<'d> {
                     winner = Some((place.pointer_to(at), value));
                 }
                 Some((_, won)) => {
-                    member.carried = won.same_as(member.value) && !won.has_broken_text();
+                    member.carried = won.same_whole_as(member.value);
                 }
             }
         }

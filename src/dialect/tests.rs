@@ -300,6 +300,14 @@ fn of_names_that_disagree_the_loser_is_kept() {
             json!({"/metadata/analytics/new": 1}),
         ),
         (
+            r#""metrics":{"a":"\ud800","a":null},"data":{"metrics":{"a":null}}"#,
+            json!({"/data/metrics/a": null}),
+        ),
+        (
+            r#""tags":["\ud800"],"data":{"tags":["\ud800"]}"#,
+            json!({"/data/tags/0": "\\ud800", "/tags": ["\u{fffd}"], "/tags/0": "\\ud800"}),
+        ),
+        (
             r#""variables":{"a":1.0},"data":{"variables":{"a":1}}"#,
             json!({"/variables": {"a": 1.0}}),
         ),

@@ -11,6 +11,7 @@ use crate::event::{BRIDGE_CHECK, Stage};
 use crate::journal::Row;
 use crate::registry::framing::Framing;
 use crate::route::{self, Fault, Letter, Place, Record};
+use crate::telemetry::clip;
 use crate::time::Timestamp;
 use crate::traces::{Span, Traces};
 
@@ -115,7 +116,7 @@ impl Maker {
             tracing::warn!(
                 webhook = row.webhook,
                 seq = row.seq,
-                id = row.id,
+                id = clip(&row.id),
                 reason = unreadable.reason(),
                 "dead letter: {unreadable}"
             );

@@ -30,8 +30,8 @@ impl EmbeddedKafka {
         Ok(Self { cluster })
     }
 
-    /// What one of its partitions keeps, in bytes. Of a batch that is larger nothing can be read, nor of what lies before it.
-    pub const PARTITION_BYTES: u64 = 5 * 1024 * 1024;
+    /// The largest body whose event can be read again: a larger batch than a partition keeps takes all others with it.
+    pub const MOST_BODY_BYTES: u64 = 4 * 1024 * 1024;
 
     /// What clients set as `bootstrap.servers`.
     pub fn address(&self) -> String {

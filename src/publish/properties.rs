@@ -110,6 +110,11 @@ fn without_values(mut reason: String, kafka: &BTreeMap<String, String>) -> Strin
             reason.replace_range(start..end, HIDDEN);
             from = start + HIDDEN.len();
         }
+        // librdkafka cuts a long text off, and a value at its end with it.
+        let beginning: String = value.chars().take(LONG).collect();
+        if beginning.len() >= LONG {
+            reason.truncate(reason.find(&beginning).unwrap_or(reason.len()));
+        }
     }
     reason
 }
@@ -139,6 +144,8 @@ fn is_of_a_name(character: char) -> bool {
 
 const TRIAL: &str = "atoms-bridge-trial";
 const HIDDEN: &str = "***";
+/// Of a value, in characters; no other text has so much in common with it.
+const LONG: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -198,8 +205,10 @@ mod tests {
 
     #[test]
     fn no_value_is_in_what_is_told() {
+        let long = "hunter2".repeat(100);
         for (name, value) in [
             ("sasl.mechanism", "hunter2"),
+            ("sasl.mechanism", &long),
             ("ssl.keystore.location", "/run/hunter2"),
             ("ssl.ca.location", "/run/hunter2"),
         ] {

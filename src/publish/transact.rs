@@ -13,6 +13,7 @@ use crate::journal::Row;
 use crate::metrics::Published;
 use crate::registry::framing::Framing;
 use crate::route::Fault;
+use crate::telemetry::clip;
 use crate::time::Timestamp;
 
 impl Worker {
@@ -30,7 +31,7 @@ impl Worker {
             } else {
                 tracing::error!(
                     seq = row.seq,
-                    id = row.id,
+                    id = clip(&row.id),
                     "the disk has damaged a stored body; it stays in the journal"
                 );
                 self.journal.mark_dead(row.out_seq, DAMAGED)?;
@@ -110,7 +111,7 @@ impl Worker {
                 self.bury(&mut made, code);
             } else {
                 tracing::error!(
-                    seq = made.row.seq, id = made.row.id, call_id = made.call_id, %code,
+                    seq = made.row.seq, id = clip(&made.row.id), call_id = made.call_id.as_deref().map(clip), %code,
                     "even the dead-letter topic refuses this delivery; it stays in the journal"
                 );
                 self.journal
@@ -134,8 +135,8 @@ impl Worker {
         tracing::warn!(
             webhook = made.row.webhook,
             seq = made.row.seq,
-            id = made.row.id,
-            call_id = made.call_id,
+            id = clip(&made.row.id),
+            call_id = made.call_id.as_deref().map(clip),
             reason = fault.reason,
             "dead letter: {}",
             fault.message
@@ -154,8 +155,8 @@ impl Worker {
             made.end_span();
             tracing::debug!(
                 webhook = made.row.webhook,
-                id = made.row.id,
-                call_id = made.call_id,
+                id = clip(&made.row.id),
+                call_id = made.call_id.as_deref().map(clip),
                 out_seq = made.row.out_seq,
                 "published"
             );

@@ -44,6 +44,7 @@ use crate::failpoint;
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{AppendError, Appended, AppendedKind, Journal};
 use crate::metrics::{Metrics, WebhookMetrics};
+use crate::telemetry::clip;
 use crate::time::Timestamp;
 use crate::traces::{self, Traces};
 use crate::verify::proof::Proof;
@@ -195,7 +196,7 @@ impl Shared {
         let Some(endpoint) = self.endpoint(head.uri.path()) else {
             body::refuse(&head.headers, body, self.limits);
             if self.refusals.is_told(None, "no-such-webhook") {
-                let path: String = head.uri.path().chars().take(LOGGED_CHARS).collect();
+                let path = clip(head.uri.path());
                 let live = self.live.load();
                 let client = live.client(peer, &head.headers);
                 tracing::warn!(path, %client, "refused: no such webhook is configured");
@@ -208,7 +209,7 @@ impl Shared {
             if self.refusals.is_told(Some(&endpoint.name), "other-method") {
                 let live = self.live.load();
                 let client = live.client(peer, &head.headers);
-                tracing::warn!(webhook = %endpoint.name, method = %head.method, %client, "refused: not a POST");
+                tracing::warn!(webhook = %endpoint.name, method = clip(head.method.as_str()), %client, "refused: not a POST");
             }
             endpoint.metrics.other_method.inc();
             return Outcome::OtherMethod("POST");
@@ -375,8 +376,8 @@ fn is_check(appended: &Result<Appended, AppendError>) -> bool {
 fn log_append(webhook: &WebhookName, bytes: usize, appended: &Result<Appended, AppendError>) {
     match appended {
         Ok(Appended { kind, id, .. }) => match kind {
-            AppendedKind::Stored => tracing::debug!(%webhook, id, bytes, "stored"),
-            AppendedKind::Duplicate => tracing::info!(%webhook, id, bytes, "duplicate"),
+            AppendedKind::Stored => tracing::debug!(%webhook, id = clip(id), bytes, "stored"),
+            AppendedKind::Duplicate => tracing::info!(%webhook, id = clip(id), bytes, "duplicate"),
         },
         Err(error) => tracing::error!(%webhook, bytes, reason = %error, "not stored"),
     }
@@ -397,7 +398,5 @@ fn kept_headers(headers: &HeaderMap) -> KeptHeaders {
     }
 }
 
-/// How much of an unknown path is logged.
-const LOGGED_CHARS: usize = 80;
 /// How long a kept header may be.
 const KEPT_BYTES: usize = 1024;

@@ -26,7 +26,7 @@ fn topics_are_listed_created_and_found_equal() {
     assert_eq!(states, ["missing"; 5]);
 
     let theirs = format!("{prefix}unrecognized");
-    broker.create_topic_with(&theirs, 4, &[("max.message.bytes", "20000000")]);
+    broker.create_topic_with(&theirs, 4, &[("max.message.bytes", "40000000")]);
     // The controller has the topic before every client is told of it.
     until("the topic to be seen", WITHIN, || {
         kcat::try_read(&broker.address(), &theirs)

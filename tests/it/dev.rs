@@ -1,11 +1,14 @@
 //! `dev` as a newcomer meets it: an empty directory, the binary, nothing else.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::harness::bridge::{Bridge, SECRET, post};
+use crate::harness::http::Client;
 use crate::harness::process::Process;
 use crate::harness::{kcat, logs, ports, until};
 
@@ -69,9 +72,80 @@ fn dev_is_read_from_outside_until_it_is_told_to_end() {
         assert_eq!(event["type"], "post-conversation");
         assert_eq!(event["callId"], record.key());
     }
+    its_topics_are_listed_and_tailed(&address);
     dev.signal("INT");
     assert_eq!(dev.wait(LIMIT), 0, "{}", shown());
     assert!(shown().contains("deliveries answered 200: "), "{}", shown());
+}
+
+/// An embedded Kafka tells neither settings of topics nor times of records.
+fn its_topics_are_listed_and_tailed(address: &str) {
+    let bridge = Bridge::new(address);
+    for arguments in [&["topics", "list"][..], &["topics", "ensure"]] {
+        let listed = bridge.run(arguments);
+        let out = text(&listed.stdout);
+        let told = "the embedded Kafka of `dev` does not tell";
+        assert_eq!(out.matches(told).count(), 5, "{out}");
+    }
+    for (since, are_there) in [("1h", true), ("2100-01-01T00:00:00Z", false)] {
+        let tailed = bridge.run(&[
+            "tail",
+            "post-conversation",
+            "-e",
+            "--json",
+            "--since",
+            since,
+        ]);
+        let (out, log) = (text(&tailed.stdout), text(&tailed.stderr));
+        assert_eq!(tailed.status.code(), Some(0), "{log}");
+        assert_eq!(
+            out.contains("\"post-conversation\""),
+            are_there,
+            "{since}: {out}"
+        );
+        assert!(log.contains("keeps no times of records"), "{log}");
+    }
+}
+
+#[test]
+fn the_largest_delivery_that_dev_takes_is_read_back() {
+    let _ports = ports::default_ports();
+    let dir = TempDir::with_prefix("dev-").unwrap();
+    logs::keep(dir.path());
+    let mut dev = Process::spawn(
+        Path::new(BINARY),
+        ["dev", "--no-samples"],
+        dir.path(),
+        |command| {
+            command.env("ATOMS_WEBHOOK_SECRET", SECRET);
+        },
+    );
+    let shown = || std::fs::read_to_string(dir.path().join("stdout.log")).unwrap_or_default();
+    until("dev tells its limits", LIMIT, || match shown() {
+        out if out.contains("bodies up to 4 MiB") => Ok(()),
+        out => Err(out),
+    });
+    let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let sized = |call: &str, bytes: usize| {
+        let begin =
+            format!(r#"{{"event":"call.end","call_id":"{call}","transcript":[{{"content":""#);
+        let end = r#""}]}"#;
+        let filler = "x".repeat(bytes - begin.len() - end.len());
+        format!("{begin}{filler}{end}")
+    };
+    let post = |call: &str, bytes: usize| {
+        let body = sized(call, bytes);
+        let answer = post(&mut Client::new(address), "default", body.as_bytes());
+        answer.expect("an answer").status
+    };
+    assert_eq!(post("CALL-largest", 4 << 20), 200);
+    assert_eq!(post("CALL-larger", (4 << 20) + 1), 413);
+    until("the largest is printed", LIMIT, || match shown() {
+        out if out.contains("CALL-largest") => Ok(()),
+        out => Err(out),
+    });
+    dev.signal("INT");
+    assert_eq!(dev.wait(LIMIT), 0, "{}", shown());
 }
 
 fn text(bytes: &[u8]) -> String {

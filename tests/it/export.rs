@@ -52,6 +52,7 @@ fn an_export_holds_every_delivery_as_it_came() {
     };
     let call: Vec<_> = (0..4).map(|step| calls::id("CALL-7", step)).collect();
     assert_eq!(ids(export(&bridge, &["--call", "CALL-7"])), call);
+    assert_eq!(ids(export(&bridge, &["--call", "CALL-7", "--json"])), call);
     let newest_first: Vec<_> = call.iter().rev().take(3).cloned().collect();
     let arguments = [
         "journal", "list", "--json", "--call", "CALL-7", "--limit", "3",

@@ -58,6 +58,35 @@ fn what_is_private_is_found_wherever_it_stands_in_a_line() {
 }
 
 #[test]
+fn a_log_line_stays_short_whatever_was_sent() {
+    let bridge = Bridge::new(&shared_broker().address())
+        .with("TOPICS__PREFIX", &format!("{}.", unique("long")))
+        .with_argument("-v")
+        .start();
+    bridge.await_publishing();
+    let call = "C".repeat(10_000);
+    let event = format!(r#"{{"id":"E-1","event":"call.end","call_id":"{call}"}}"#);
+    assert_eq!(bridge.post("default", event.as_bytes()).status, 200);
+    assert_eq!(bridge.post("default", event.as_bytes()).status, 200);
+    let mut client = bridge.client();
+    let path = format!("/webhooks/{}", "p".repeat(10_000));
+    assert_eq!(client.get(&path).expect("an answer").status, 404);
+    bridge.await_published();
+    let told = |log: &str| {
+        let clipped = format!("call_id=\"{}\"", "C".repeat(128));
+        log.contains(&clipped) && log.contains("duplicate") && log.contains("no such webhook")
+    };
+    until("the lines", Duration::from_secs(10), || {
+        match bridge.log() {
+            log if told(&log) => Ok(()),
+            log => Err(log),
+        }
+    });
+    let longest = bridge.log().lines().map(str::len).max();
+    assert!(longest < Some(500), "{longest:?}");
+}
+
+#[test]
 fn a_good_delivery_costs_no_line_and_two_with_v() {
     let start = |arguments: &[&'static str]| {
         let bridge = Bridge::new(&shared_broker().address())

@@ -180,7 +180,9 @@ impl<'t> Check<'t> {
         };
         let analytics = first("analytics");
         let mut analytics = analytics.iter().filter(|v| matches!(v, Sent::Object(_)));
-        let within = analytics.next().and_then(|first| first.below(&[name]));
+        let is_of_analytics = name.to_lowercase().contains("metrics");
+        let within = analytics.next().filter(|_| is_of_analytics);
+        let within = within.and_then(|first| first.below(&[name]));
         let mut named: Vec<_> = within.into_iter().chain(first(name)).collect();
         named.retain(|other| std::mem::discriminant(*other) == kind);
         let is_there = named.iter().any(|other| std::ptr::eq(*other, value));

@@ -114,6 +114,12 @@ fn a_delivery_that_came_again_in_the_meantime_is_published_once() {
     assert_eq!(answer.status, 401);
     await_listed(&bridge, 1);
     let mut bridge = bridge.with_variable("ATOMS_WEBHOOK_SECRET", SECRET);
+    let early = bridge.run(&["quarantine", "retry", "--all"]);
+    let told = String::from_utf8_lossy(&early.stdout).into_owned();
+    assert!(
+        told.contains("1 of them verify") && told.contains("SIGHUP"),
+        "{told}"
+    );
     bridge.restart();
     assert_eq!(bridge.post("default", &body).status, 200);
     let retried = json(&bridge.run(&["quarantine", "retry", "--all", "--json"]));

@@ -51,7 +51,7 @@ fn a_wrong_configuration_ends_with_2_and_says_what_is_wrong() {
         ),
         (
             Bridge::new(&nowhere).with("KAFKA__QUEUE_BUFFERING_MAX_KBYTES", "1"),
-            "write at least 17408",
+            "write at least 33792",
         ),
         (
             Bridge::new(&nowhere).with("KAFKA__SASL_PASWORD", "x"),

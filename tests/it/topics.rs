@@ -33,7 +33,7 @@ fn topics_are_made_as_configured_and_a_second_time_nothing_changes() {
     let made = bridge.run(&["topics", "ensure", "--json"]);
     assert_eq!(done(&made, 0), ["created"; 6]);
     let topics = described(&broker, &prefix);
-    let ordinary = "3 1 cleanup.policy=delete max.message.bytes=17825792 retention.bytes=1073741824 retention.ms=172800000";
+    let ordinary = "3 1 cleanup.policy=delete max.message.bytes=34603008 retention.bytes=1073741824 retention.ms=172800000";
     for (name, expected) in [
         ("pre-conversation", ordinary),
         (
@@ -43,7 +43,7 @@ fn topics_are_made_as_configured_and_a_second_time_nothing_changes() {
         ("everything", ordinary),
         (
             "dead-letter",
-            "3 1 cleanup.policy=delete max.message.bytes=17825792 retention.bytes=-1 retention.ms=-1",
+            "3 1 cleanup.policy=delete max.message.bytes=34603008 retention.bytes=-1 retention.ms=-1",
         ),
     ] {
         assert_eq!(topics[&format!("{prefix}{name}")], expected, "{name}");
@@ -80,7 +80,7 @@ fn what_differs_is_told_and_altered_only_when_asked() {
     let line = line(&told, &theirs);
     assert_eq!(line["differences"][0]["setting"], "cleanup.policy");
     assert_eq!(line["differences"][0]["is"], "compact");
-    assert_eq!(line["differences"][1]["should"], "17825792");
+    assert_eq!(line["differences"][1]["should"], "34603008");
     let listed = text(&bridge.run(&["topics", "list"]).stdout);
     assert!(listed.contains("cleanup.policy is compact"), "{listed}");
     let shown = bridge.run(&["topics", "ensure", "--alter", "--dry-run"]);
@@ -97,7 +97,7 @@ fn what_differs_is_told_and_altered_only_when_asked() {
     let after = described(&broker, &prefix);
     assert_eq!(
         after[&theirs],
-        "2 1 cleanup.policy=delete max.message.bytes=17825792 segment.bytes=1048576",
+        "2 1 cleanup.policy=delete max.message.bytes=34603008 segment.bytes=1048576",
         "what is not the bridge's business stays"
     );
     assert_eq!(after[&roomy], before[&roomy], "more than enough is enough");

@@ -22,6 +22,9 @@ pub struct ExportArgs {
     /// Which deliveries; all without an option
     #[command(flatten)]
     pub select: SelectArgs,
+    /// A JSON object a line, as without it
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What goes wrong on the way.

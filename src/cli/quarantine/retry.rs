@@ -18,7 +18,8 @@ use crate::verify::Verifier;
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true).args(["id", "all", "webhook"]))]
 #[command(after_help = "\
-A running `serve` verifies with the secrets that it runs with: mend the secret, restart it, then retry. What verifies is
+A running `serve` verifies with the secrets that it runs with. It takes up a changed bridge.toml and changed files of
+secrets by itself, and at once on SIGHUP; only a secret in a variable of its environment wants a restart. What verifies is
 stored and published as if it had come now, with the time at which it was received; what does not stays.
 
 Examples:
@@ -152,7 +153,7 @@ fn tell(
     ))?;
     if *would_verify > 0 {
         output.line(&format!(
-            "{would_verify} of them verify with this command's configuration: restart `serve` to have it read the secrets, and retry"
+            "{would_verify} of them verify with this command's configuration, which `serve` does not run with: it takes up changed files by itself, and at once on SIGHUP (a refused configuration is told in its log); after a change of its environment restart it; then retry"
         ))?;
     }
     Ok(())

@@ -252,8 +252,8 @@ fn properties_that_do_not_fit_together_are_told_where_one_of_them_stands() {
 fn values_with_which_nothing_would_be_published_are_refused_with_the_reason() {
     for (text, complaint) in [
         (
-            "queue.buffering.max.kbytes = 17407",
-            "kafka.queue.buffering.max.kbytes: write at least 17408: with less room the largest event that listen.max_body lets in would wait in the journal for ever",
+            "queue.buffering.max.kbytes = 33791",
+            "kafka.queue.buffering.max.kbytes: write at least 33792: with less room the largest event that listen.max_body lets in would wait in the journal for ever",
         ),
         (
             "linger.ms = 70000",
@@ -289,7 +289,7 @@ fn values_with_which_nothing_would_be_published_are_refused_with_the_reason() {
         assert_eq!(told, complaint);
     }
     for text in [
-        "queue.buffering.max.kbytes = 17408",
+        "queue.buffering.max.kbytes = 33792",
         "linger.ms = 2000",
         "queue.buffering.max.messages = 1",
         "transaction.timeout.ms = 1000",
@@ -298,7 +298,7 @@ fn values_with_which_nothing_would_be_published_are_refused_with_the_reason() {
         let loaded = load(&format!("[kafka]\n{text}"), &[KAFKA]).unwrap();
         assert!(loaded.require_kafka().is_ok(), "{text}");
     }
-    let small = "[listen]\nmax_body = \"1MiB\"\n[kafka]\nqueue.buffering.max.kbytes = 2048";
+    let small = "[listen]\nmax_body = \"1MiB\"\n[kafka]\nqueue.buffering.max.kbytes = 3072";
     assert!(load(small, &[]).is_ok());
 }
 

@@ -197,6 +197,17 @@ impl<'d> Value<'d> {
 
     /// Whether both say the same: members in any order, numbers digit for digit, broken strings escape for escape.
     pub fn same_as(self, other: Value<'_>) -> bool {
+        self.is_like(other, |one, other| one.same_text(other))
+    }
+
+    /// As [`Value::same_as`], but nothing with half a surrogate pair in it is the same as anything.
+    pub fn same_whole_as(self, other: Value<'_>) -> bool {
+        self.is_like(other, |one, other| {
+            one.kind() != Kind::BrokenString && one.same_text(other)
+        })
+    }
+
+    fn is_like(self, other: Value<'_>, same_text: fn(Value<'_>, Value<'_>) -> bool) -> bool {
         let mut pairs = vec![(self, other)];
         while let Some((one, other)) = pairs.pop() {
             let same = match (one.kind(), other.kind()) {
@@ -208,25 +219,18 @@ impl<'d> Value<'d> {
                     let (mut ours, mut theirs) = (one.last_members(), other.last_members());
                     ours.sort_by(|a, b| a.0.cmp(&b.0));
                     theirs.sort_by(|a, b| a.0.cmp(&b.0));
-                    let keys = ours.iter().zip(&theirs).all(|(a, b)| a.1.same_text(b.1));
+                    let keys = ours.iter().zip(&theirs).all(|(a, b)| same_text(a.1, b.1));
                     let same = ours.len() == theirs.len() && keys;
                     pairs.extend(ours.iter().zip(&theirs).map(|(a, b)| (a.2, b.2)));
                     same
                 }
-                _ => one.same_text(other),
+                _ => same_text(one, other),
             };
             if !same {
                 return false;
             }
         }
         true
-    }
-
-    /// Whether half a surrogate pair is anywhere in it.
-    pub fn has_broken_text(self) -> bool {
-        let within = self.index as usize..self.node().next as usize;
-        let nodes = self.document.nodes.get(within).unwrap_or_default();
-        nodes.iter().any(|node| node.kind == Kind::BrokenString)
     }
 
     fn same_text(self, other: Value<'_>) -> bool {

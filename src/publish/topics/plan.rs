@@ -77,10 +77,15 @@ fn kafkas(settings: TopicSettings, largest: u64) -> BTreeMap<&'static str, Strin
     kafkas
 }
 
-/// A canonical event is at most a little larger than the body that it was made from.
+/// Room for the event of the largest body, with its key and headers. A transcript takes in the event what it took in the
+/// body, and a metric's text twice that (`value` and `valueText`). Only a body of very many small parts could grow by more,
+/// and would be a dead letter, which takes what the body took.
 pub fn max_message_bytes(max_body_bytes: u64) -> u64 {
-    max_body_bytes + 1024 * 1024
+    (2 * max_body_bytes + 1024 * 1024).min(MOST_OF_LIBRDKAFKA)
 }
+
+/// Of its `message.max.bytes`.
+const MOST_OF_LIBRDKAFKA: u64 = 1_000_000_000;
 
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
 pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
@@ -88,6 +93,42 @@ pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::{self, Arrival};
+    use crate::event::json::Document;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_record_of_the_largest_ordinary_body_fits() {
+        let most = 1 << 20;
+        for (before, behind) in [
+            (
+                r#"{"callId":"c","event":"End","transcript":[{"content":""#,
+                r#""}]}"#,
+            ),
+            (
+                r#"{"callId":"c","analytics":{"dispositionMetrics":[{"value":""#,
+                r#""}]}}"#,
+            ),
+            (r#"{"callId":"c","metrics":{"a":""#, r#""}}"#),
+            (r#"{"callId":"c","new":""#, r#""}"#),
+        ] {
+            let filler = "é".repeat((most - before.len() - behind.len()) / 2);
+            let body = format!("{before}{filler}{behind}");
+            let document = Document::parse(body.as_bytes()).unwrap();
+            let arrival = Arrival {
+                webhook: "default",
+                id: "id",
+                received_at: Timestamp::from_unix_ms(0),
+            };
+            let event = dialect::parse(&document, &arrival).unwrap();
+            let bytes = serde_json::to_vec(&event).unwrap().len();
+            assert!(bytes > most - 4);
+            // Half of what there is beside is left to the key and the headers.
+            let room = max_message_bytes(most as u64) - 512 * 1024;
+            assert!((bytes as u64) < room, "{before}: {bytes}");
+        }
+        assert_eq!(max_message_bytes(512 << 20), 1_000_000_000);
+    }
 
     #[test]
     fn a_topics_own_table_wins_over_what_holds_for_all() {
@@ -105,7 +146,7 @@ mod tests {
         let settings = |topic| plan.settings(topic).collect::<Vec<_>>();
         let ordinary = [
             ("cleanup.policy", "delete"),
-            ("max.message.bytes", "17825792"),
+            ("max.message.bytes", "34603008"),
             ("retention.ms", "7"),
         ];
         assert_eq!(settings("atoms.post-conversation"), ordinary);
