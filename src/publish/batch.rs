@@ -170,6 +170,7 @@ impl Maker {
             webhook: &row.webhook,
             id: &row.id,
             received_at: row.received_at,
+            origin: row.origin,
         };
         let event = dialect::parse(&document, &arrival)?;
         let record = Record {

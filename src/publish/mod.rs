@@ -13,6 +13,7 @@
 //! topics    what they should be; creates them          obstacle  what stands in a batch's way
 //! calls     what waits for Kafka, and may be left behind
 //! reach     whether Kafka answers at all                 rights    what the bridge's principal may do
+//! held      which events of which calls the topics have   elect     one of several bridges, for reconciliation both
 //! routes    which webhooks have topics of their own, while that changes
 //! ```
 
@@ -20,8 +21,10 @@ mod arrived;
 mod batch;
 mod calls;
 pub mod client;
+pub mod elect;
 pub mod embedded;
 pub mod follow;
+pub mod held;
 mod obstacle;
 mod poison;
 pub mod preview;
@@ -184,20 +187,22 @@ impl Default for Timing {
 
 /// A flag that threads can wait for.
 #[derive(Debug, Clone, Default)]
-struct Stop(Arc<(Mutex<bool>, Condvar)>);
+pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
 
 impl Stop {
-    fn set(&self) {
+    /// Sets it, for good.
+    pub fn set(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_all();
     }
 
-    fn is_set(&self) -> bool {
+    /// Whether it is set.
+    pub fn is_set(&self) -> bool {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it was set within `timeout`.
-    fn wait(&self, timeout: Duration) -> bool {
+    pub fn wait(&self, timeout: Duration) -> bool {
         let flag = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.1.wait_timeout_while(flag, timeout, |set| !*set);
         *waited.unwrap_or_else(PoisonError::into_inner).0

@@ -55,6 +55,7 @@ mod processes;
 mod proxies;
 mod quarantine;
 mod readme;
+mod reconcile;
 mod recover_mark;
 mod recover_order;
 mod recovery;
