@@ -16,7 +16,7 @@ use crate::control::{Actions, Socket};
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
 use crate::metrics::{Metrics, Observed, Watched};
-use crate::publish::{Publisher, Routes, StartError, State};
+use crate::publish::{Publisher, Reconciled, Routes, StartError, State};
 use crate::receive::Receiver;
 use crate::receive::health::{self, Health, Probe, Readiness};
 use crate::reconcile::Reconcile;
@@ -97,7 +97,7 @@ impl Bridge {
         );
         Ok(Self {
             receiver,
-            reconcile: reconcile(&config, &journal, &metrics),
+            reconcile: reconcile(&config, &journal, (publisher.reconciled(), &metrics)),
             verifiers: Verifiers::new(&config.webhooks),
             probe,
             journal,
@@ -258,9 +258,13 @@ async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, Sta
 }
 
 /// Without it calls that were missed are not fetched; those that come are taken all the same.
-fn reconcile(config: &Config, journal: &Journal, metrics: &Metrics) -> Option<Reconcile> {
+fn reconcile(
+    config: &Config,
+    journal: &Journal,
+    parts: (Reconciled, &Metrics),
+) -> Option<Reconcile> {
     config.atoms.api_key.as_ref()?;
-    let started = Reconcile::start(config, journal.clone(), metrics);
+    let started = Reconcile::start(config, journal.clone(), parts);
     started
         .inspect_err(|error| {
             tracing::error!(

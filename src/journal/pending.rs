@@ -114,6 +114,31 @@ impl Reader {
         Ok(found.map(i64::cast_unsigned))
     }
 
+    /// Gives the id of each reconciled event to `each`.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read; the same call may succeed later.
+    pub fn each_reconciled(&self, mut each: impl FnMut(&str)) -> Result<(), ReadError> {
+        let mut read = || -> rusqlite::Result<()> {
+            // In pages, as all that is read. They lie between two ids that are none.
+            let mut page = self.conn.prepare_cached(
+                "SELECT id FROM seen WHERE id > ?1 AND id < 'reconcile.' AND hash = x'' ORDER BY id LIMIT ?2",
+            )?;
+            let mut last = "reconcile-".to_owned();
+            loop {
+                let ids = page.query_map((&last, PAGE_ROWS), |row| row.get::<_, String>(0))?;
+                let ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
+                ids.iter().for_each(|id| each(id));
+                match ids.into_iter().last() {
+                    Some(id) => last = id,
+                    None => return Ok(()),
+                }
+            }
+        };
+        read().map_err(|source| schema::read_error(&self.path, source))
+    }
+
     /// The oldest timestamp of a pending delivery's record; `None` when nothing is pending.
     ///
     /// # Errors

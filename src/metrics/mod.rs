@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 use crate::verify::Refusal;
 use fields::Fields;
 pub use kafka::KafkaMetrics;
-pub use reconcile::ReconcileMetrics;
+pub use reconcile::{ReconcileMetrics, Window};
 pub use spans::SpanMetrics;
 pub use state::{Observed, Watched};
 pub use totals::Totals;

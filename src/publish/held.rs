@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::Stop;
 use super::client::{PropertyError, Quiet, in_steps, properties};
 use super::poison;
+use super::replaced::Reconciled;
 use super::topics::{Topics, TopicsError};
 use crate::dialect::api;
 use crate::event::Stage;
@@ -83,10 +84,10 @@ pub fn topics<'p>(prefixes: impl IntoIterator<Item = &'p str>) -> Vec<(String, S
 pub fn catch_up(
     kafka: &BTreeMap<String, String>,
     topics: &[(String, Stage)],
-    ledger: &mut Ledger,
+    (ledger, reconciled): (&mut Ledger, &Reconciled),
     stop: &Stop,
 ) -> Result<u64, HeldError> {
-    let reader = Reader::connect(kafka, stop)?;
+    let reader = Reader::connect(kafka, (reconciled, stop))?;
     ledger.be_about(&reader.cluster()?)?;
     let mut count = 0;
     for (topic, stage) in topics {
@@ -101,6 +102,7 @@ struct Reader<'a> {
     kafka: &'a BTreeMap<String, String>,
     committed: BaseConsumer<Quiet>,
     all: BaseConsumer<Quiet>,
+    reconciled: &'a Reconciled,
     stop: &'a Stop,
 }
 
@@ -120,7 +122,10 @@ enum Begins {
 }
 
 impl<'a> Reader<'a> {
-    fn connect(kafka: &'a BTreeMap<String, String>, stop: &'a Stop) -> Result<Self, HeldError> {
+    fn connect(
+        kafka: &'a BTreeMap<String, String>,
+        (reconciled, stop): (&'a Reconciled, &'a Stop),
+    ) -> Result<Self, HeldError> {
         let consumer = |isolation: &str| -> Result<BaseConsumer<Quiet>, HeldError> {
             let mut config = properties(kafka);
             for (name, value) in OWN_PROPERTIES {
@@ -134,6 +139,7 @@ impl<'a> Reader<'a> {
             kafka,
             committed: consumer("read_committed")?,
             all: consumer("read_uncommitted")?,
+            reconciled,
             stop,
         })
     }
@@ -314,6 +320,9 @@ impl<'a> Reader<'a> {
             };
             let next = span.next;
             places.insert(partition, Place { next, reach });
+        }
+        for one in found.iter().filter(|one| one.is_reconciled) {
+            self.reconciled.add(&api::id(&one.call_id, one.stage));
         }
         ledger.add(found, &places)?;
         found.clear();

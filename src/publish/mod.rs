@@ -15,6 +15,7 @@
 //! reach     whether Kafka answers at all                 rights    what the bridge's principal may do
 //! held      which events of which calls the topics have   elect     one of several bridges, for reconciliation both
 //! routes    which webhooks have topics of their own, while that changes
+//! replaced  what a webhook's late event stands in the place of
 //! ```
 
 mod arrived;
@@ -31,6 +32,7 @@ pub mod preview;
 mod producer;
 pub mod reach;
 mod recover;
+mod replaced;
 pub mod rights;
 mod routes;
 mod state;
@@ -44,6 +46,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use self::replaced::Reconciled;
+use self::replaced::Replaced;
 pub use self::routes::Routes;
 pub use self::state::State;
 use self::topics::{Topics, TopicsError};
@@ -61,6 +65,7 @@ pub struct Publisher {
     state: State,
     schema_ids: Ids,
     routes: Routes,
+    reconciled: Reconciled,
 }
 
 impl Publisher {
@@ -90,9 +95,15 @@ impl Publisher {
     ) -> Result<Self, StartError> {
         Topics::connect(&config.kafka)?;
         let (stop, state) = (Stop::default(), State::default());
+        let reconciled = Reconciled::default();
+        let replaced = Replaced::new(
+            journal.clone(),
+            config.journal.path.clone(),
+            reconciled.clone(),
+        );
         let worker = Worker::new(
             config,
-            journal,
+            (journal, replaced),
             telemetry,
             timing,
             (stop.clone(), state.clone()),
@@ -108,6 +119,7 @@ impl Publisher {
             state,
             schema_ids,
             routes,
+            reconciled,
         })
     }
 
@@ -119,6 +131,11 @@ impl Publisher {
     /// The schema ids that records carry; somebody must ask for them ([`Ids::keep`]).
     pub fn schema_ids(&self) -> Ids {
         self.schema_ids.clone()
+    }
+
+    /// Which events were reconciled, to be told of more.
+    pub fn reconciled(&self) -> Reconciled {
+        self.reconciled.clone()
     }
 
     /// How publishing goes.

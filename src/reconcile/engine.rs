@@ -15,9 +15,9 @@ use crate::event::{Stage, Stages};
 use crate::journal::ledger::{Ledger, LedgerError, Reach};
 use crate::journal::{AppendError, Journal, ReadError, Reader};
 use crate::metrics::ReconcileMetrics;
-use crate::publish::Stop;
 use crate::publish::elect::Election;
 use crate::publish::held::{self, HeldError};
+use crate::publish::{Reconciled, Stop};
 use crate::receive::delivery::WebhookName;
 use crate::time::Timestamp;
 
@@ -31,6 +31,8 @@ pub(super) struct Engine {
     /// `None` where nothing is to be changed.
     pub(super) election: Option<Election>,
     pub(super) metrics: ReconcileMetrics,
+    /// To be told of what is reconciled before a webhook brings it.
+    pub(super) reconciled: Reconciled,
     pub(super) stop: Stop,
     knowledge: Option<Knowledge>,
     ours: Option<(Instant, Ours)>,
@@ -117,6 +119,7 @@ impl Engine {
             journal: None,
             election: None,
             metrics,
+            reconciled: Reconciled::default(),
             stop,
             knowledge: None,
             ours: None,
@@ -146,7 +149,12 @@ impl Engine {
             None => HashSet::new(),
         };
         let topics = self.setup.topics();
-        let caught = held::catch_up(&self.setup.kafka, &topics, &mut self.ledger, &self.stop);
+        let caught = held::catch_up(
+            &self.setup.kafka,
+            &topics,
+            (&mut self.ledger, &self.reconciled),
+            &self.stop,
+        );
         let count = match caught {
             Err(HeldError::Stopped) => return Err(Trouble::Stopped),
             other => other?,

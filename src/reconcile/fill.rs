@@ -265,6 +265,10 @@ impl Engine {
         let Some(journal) = self.journal.as_ref().filter(|_| !deliveries.is_empty()) else {
             return Ok(Vec::new());
         };
+        // Before: the publisher may come to a webhook's delivery that follows at once.
+        for id in deliveries.iter().filter_map(VerifiedDelivery::answered_id) {
+            self.reconciled.add(id);
+        }
         let appended = journal.appending_late(deliveries, now).await;
         Ok(appended.into_iter().collect::<Result<_, _>>()?)
     }

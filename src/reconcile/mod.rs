@@ -38,10 +38,11 @@ use self::engine::Setup;
 use self::task::{Running, Task};
 use crate::atoms::AtomsError;
 use crate::config::Config;
+use crate::dialect::api;
 use crate::journal::Journal;
-use crate::journal::ledger::{Ledger, LedgerError};
+use crate::journal::ledger::{Completeness, Ledger, LedgerError};
 use crate::metrics::Metrics;
-use crate::publish::Stop;
+use crate::publish::{Reconciled, Stop};
 use crate::time::Timestamp;
 
 /// The running thread. Clones are handles of the same one.
@@ -77,6 +78,19 @@ pub struct Standing {
     pub trouble: Option<String>,
     /// When a scan came to its end.
     pub scanned_at: Option<Timestamp>,
+    /// How complete calls are; `None` where another bridge knows.
+    pub figures: Option<Figures>,
+}
+
+/// How complete calls are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// When that was so.
+    pub at: Timestamp,
+    /// Calls that ended in the last hour.
+    pub hour: Completeness,
+    /// Calls that ended in the last day.
+    pub day: Completeness,
 }
 
 /// What callers and the thread share.
@@ -119,10 +133,16 @@ impl Reconcile {
     /// # Errors
     ///
     /// There is no key, or what it needs cannot be had.
-    pub fn start(config: &Config, journal: Journal, metrics: &Metrics) -> Result<Self, StartError> {
+    pub fn start(
+        config: &Config,
+        journal: Journal,
+        (reconciled, metrics): (Reconciled, &Metrics),
+    ) -> Result<Self, StartError> {
         let ledger = Ledger::open(&config.journal.path)?;
+        ledger.each_reconciled(|call_id, stage| reconciled.add(&api::id(call_id, stage)))?;
         let mut task = Task::new(config, ledger, metrics)?;
         task.engine.journal = Some(journal);
+        task.engine.reconciled = reconciled;
         task.every = config.atoms.reconcile_every;
         Self::spawn(task)
     }

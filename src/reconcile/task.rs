@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Setup, Trouble};
+use super::judge::earlier;
 use super::run::{Ended, Job, Mode, Outcome, Progress, Report};
 use super::scan::{Extent, Scan};
 use super::walk::{NotBegun, Walk};
-use super::{Shared, StartError, election_group};
+use super::{Figures, Shared, StartError, election_group};
 use crate::atoms::Client;
 use crate::config::Config;
-use crate::journal::ledger::Ledger;
-use crate::metrics::Metrics;
+use crate::journal::ledger::{Ledger, LedgerError};
+use crate::metrics::{Metrics, Window};
 use crate::publish::Stop;
 use crate::publish::elect::Election;
 use crate::route::DEAD_LETTER;
@@ -28,6 +29,8 @@ pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     scan: Option<Scan>,
     next_at: Instant,
+    /// When completeness is figured out next.
+    figures_at: Instant,
     run: Option<Stage>,
 }
 
@@ -111,6 +114,7 @@ impl Task {
             shared: Arc::default(),
             scan: None,
             next_at: Instant::now(),
+            figures_at: Instant::now(),
             run: None,
         })
     }
@@ -140,9 +144,12 @@ impl Task {
             if is_due {
                 let done = self.cycle().await;
                 self.note(done);
+                let figured = self.figure();
+                self.note_figures(figured);
                 self.next_at = Instant::now() + self.every.unwrap_or(IDLE);
             }
             let is_busy = self.step_run().await;
+            self.engine.metrics.requests(self.engine.client.requests());
             if !is_busy {
                 self.rest();
             }
@@ -199,9 +206,11 @@ impl Task {
         let standing = &mut state.standing;
         let was = std::mem::replace(&mut standing.is_elected, is_elected);
         drop(state);
+        self.engine.metrics.elected(is_elected);
         if self.every.is_none() || was == is_elected {
             return;
         }
+        self.figures_at = Instant::now();
         match is_elected {
             true => tracing::info!("reconciliation: this bridge does it"),
             false => tracing::info!("reconciliation: another bridge does it"),
@@ -254,6 +263,47 @@ impl Task {
         }
         self.shared.state().standing.scanned_at = engine.ledger.scans()?.completed_at;
         worked
+    }
+
+    /// Figures out how complete calls are, for a hundredth of the time at most.
+    fn figure(&mut self) -> Result<(), LedgerError> {
+        let (engine, began) = (&self.engine, Instant::now());
+        let scans = engine.ledger.scans()?;
+        engine
+            .metrics
+            .stands(scans.completed_at, engine.ledger.waiting()?);
+        if began < self.figures_at {
+            return Ok(());
+        }
+        let is_elected = self.shared.state().standing.is_elected;
+        let now = Timestamp::now();
+        let figures = match is_elected {
+            true => Some(Figures {
+                at: now,
+                hour: engine.ledger.completeness(earlier(now, HOUR))?,
+                day: engine.ledger.completeness(earlier(now, 24 * HOUR))?,
+            }),
+            false => None,
+        };
+        match &figures {
+            Some(figures) => {
+                engine.metrics.completeness(Window::Hour, &figures.hour);
+                engine.metrics.completeness(Window::Day, &figures.day);
+            }
+            None => engine.metrics.forget_completeness(),
+        }
+        self.figures_at = Instant::now() + began.elapsed() * 100;
+        self.shared.state().standing.figures = figures;
+        Ok(())
+    }
+
+    fn note_figures(&self, figured: Result<(), LedgerError>) {
+        if let Err(error) = figured {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "reconciliation: it is not known how complete calls are"
+            );
+        }
     }
 
     /// Says once what holds it up, and once that it goes on.
@@ -431,6 +481,7 @@ fn passes(trouble: &Trouble) -> bool {
     }
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
 const IDLE: Duration = Duration::from_millis(500);
 const WHOLE_EVERY_MS: i64 = 3_600_000;
 const DUE_AT_ONCE: usize = 256;

@@ -56,6 +56,8 @@ mod proxies;
 mod quarantine;
 mod readme;
 mod reconcile;
+mod reconcile_several;
+mod reconcile_task;
 mod recover_mark;
 mod recover_order;
 mod recovery;

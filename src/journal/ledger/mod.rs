@@ -301,6 +301,31 @@ impl Ledger {
         Ok(held.optional()?.unwrap_or_default())
     }
 
+    /// Gives each event that reconciliation made to `each`, whoever did.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite refuses.
+    pub fn each_reconciled(&self, mut each: impl FnMut(&str, Stage)) -> Result<(), LedgerError> {
+        let mut page = self.conn.prepare_cached(
+            "SELECT call, reconciled FROM held WHERE reconciled <> 0 AND call > ?1 ORDER BY call LIMIT ?2",
+        )?;
+        let mut last = String::new();
+        loop {
+            let calls = page.query_map(params![last, CHUNK_ROWS], |row| {
+                Ok((row.get::<_, String>(0)?, Stages::of_bits(row.get(1)?)))
+            })?;
+            let calls = calls.collect::<Result<Vec<_>, _>>()?;
+            for (call_id, stages) in &calls {
+                stages.iter().for_each(|stage| each(call_id, stage));
+            }
+            match calls.into_iter().last() {
+                Some((call_id, _)) => last = call_id,
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Forgets some of what is older than it keeps. Whether there may be more.
     ///
     /// # Errors

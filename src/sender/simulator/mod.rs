@@ -118,6 +118,13 @@ impl Simulator {
             .retain(|row| row.agent_id != agent_id);
     }
 
+    /// Has a webhook deliver to another address.
+    pub fn move_webhook(&self, webhook_id: &str, url: &str) {
+        if let Some(webhook) = self.state().world.webhook(webhook_id) {
+            url.clone_into(&mut webhook.url);
+        }
+    }
+
     /// Removes a webhook, and whoever subscribes to it.
     pub fn remove_webhook(&self, webhook_id: &str) {
         let world = &mut self.state().world;

@@ -2,6 +2,7 @@
 //! whether each call has each event once.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
@@ -99,8 +100,39 @@ impl Healing {
         origins(&self.records())
     }
 
+    /// Waits until the task has compared so many times more.
+    pub(crate) fn await_scans(&self, count: i64) {
+        let completed = || self.ledger("SELECT completed_scan FROM state");
+        let wanted = completed() + count;
+        until(
+            &format!("{count} more scans"),
+            Duration::from_secs(60),
+            || match completed() {
+                done if done >= wanted => Ok(()),
+                done => Err(format!(
+                    "{done} of {wanted}; its log:\n{}",
+                    self.bridge.log()
+                )),
+            },
+        );
+    }
+
+    /// A number out of the bridge's ledger; 0 while there is none.
+    pub(crate) fn ledger(&self, query: &str) -> i64 {
+        number_in(
+            &self.bridge.journal_path().with_extension("db.ledger.db"),
+            query,
+        )
+    }
+
     /// Waits until each of these calls has each event, and judges that each is there once; how many came by reconciliation.
     pub(crate) fn await_whole(&self, calls: &[String], limit: Duration) -> usize {
+        self.await_whole_of(calls, limit);
+        self.judge_once(calls)
+    }
+
+    /// Waits until each of these calls has each event; there may be others.
+    pub(crate) fn await_whole_of(&self, calls: &[String], limit: Duration) {
         until("every call to have its events", limit, || {
             let origins = self.origins();
             let lacks = |call: &&String| {
@@ -112,7 +144,6 @@ impl Healing {
                 some => Err(format!("{some} of {} calls lack something", calls.len())),
             }
         });
-        self.judge_once(calls)
     }
 
     /// Judges that each event of these calls is there once and nothing else is; how many came by reconciliation.
@@ -129,6 +160,14 @@ impl Healing {
         let by_api = |by: &&Vec<String>| by[0] == "reconcile";
         origins.values().filter(by_api).count()
     }
+}
+
+/// A number out of an SQLite file; 0 while there is none.
+fn number_in(path: &Path, query: &str) -> i64 {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let asked = rusqlite::Connection::open_with_flags(path, flags)
+        .and_then(|conn| conn.query_row(query, [], |row| row.get(0)));
+    asked.unwrap_or_default()
 }
 
 /// All agents' events.
