@@ -1,7 +1,8 @@
 //! One of several bridges on the same topics: whoever has a partition of a topic in a consumer group is it.
 //!
-//! Nothing is read and nothing is committed in that group; it is only there to be a member of. When the process dies or
-//! loses Kafka, the group gives the partition to another within [`SESSION_TIMEOUT`]; when it ends in good order, at once. A
+//! Nothing is read and nothing is committed in that group; it is only there to be a member of. Partitions are given in the
+//! order of the members' names, which are those of their journals: so the same bridge is elected as long as the members are
+//! the same, and a restart changes nothing. One that stays away longer than [`SESSION_TIMEOUT`] is followed by another. A
 //! process that was frozen may believe a little longer that it is still the one.
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use super::Stop;
 use super::client::{PropertyError, Quiet, properties};
 
-/// A membership; dropping it gives the place to another.
+/// A membership; some time after it is dropped another has the place.
 pub struct Election {
     is_elected: Arc<AtomicBool>,
     stop: Stop,
@@ -34,18 +35,18 @@ pub enum ElectionError {
 }
 
 impl Election {
-    /// Becomes a member of `group`, in which whoever is given partition 0 of `topic` is elected.
+    /// Becomes a member of `group` by its own name, in which whoever is given partition 0 of `topic` is elected.
     ///
     /// # Errors
     ///
     /// librdkafka refuses a property, or no thread can be had.
     pub fn join(
         kafka: &BTreeMap<String, String>,
-        group: &str,
+        (group, name): (&str, &str),
         topic: &str,
     ) -> Result<Self, ElectionError> {
-        let consumer =
-            member(kafka, group, topic).map_err(|error| ElectionError::Properties(error.into()))?;
+        let consumer = member(kafka, (group, name), topic)
+            .map_err(|error| ElectionError::Properties(error.into()))?;
         let (is_elected, stop) = (Arc::new(AtomicBool::new(false)), Stop::default());
         let (of_thread, stopped, topic) = (Arc::clone(&is_elected), stop.clone(), topic.to_owned());
         let thread = std::thread::Builder::new()
@@ -76,7 +77,7 @@ impl Drop for Election {
 
 fn member(
     kafka: &BTreeMap<String, String>,
-    group: &str,
+    (group, name): (&str, &str),
     topic: &str,
 ) -> Result<BaseConsumer<Quiet>, rdkafka::error::KafkaError> {
     let mut config = properties(kafka);
@@ -84,6 +85,7 @@ fn member(
         config.set(*name, *value);
     }
     config.set("group.id", group);
+    config.set("group.instance.id", name);
     config.set(
         "session.timeout.ms",
         SESSION_TIMEOUT.as_millis().to_string(),
@@ -94,6 +96,7 @@ fn member(
 }
 
 fn take_part(consumer: &BaseConsumer<Quiet>, topic: &str, is_elected: &AtomicBool, stop: &Stop) {
+    let mut paused = 0;
     while !stop.is_set() {
         if let Some(Err(error)) = consumer.poll(STEP) {
             tracing::debug!(%error, "the election goes on after an error");
@@ -102,14 +105,15 @@ fn take_part(consumer: &BaseConsumer<Quiet>, topic: &str, is_elected: &AtomicBoo
         let Ok(assigned) = consumer.assignment() else {
             continue;
         };
-        let has_it = assigned.find_partition(topic, 0).is_some();
-        if is_elected.swap(has_it, Ordering::AcqRel) != has_it {
-            tracing::debug!(has_it, "the election has changed");
+        if assigned.count() != paused {
+            paused = assigned.count();
             // It is no reader.
             if let Err(error) = consumer.pause(&assigned) {
                 tracing::debug!(%error, "what is assigned goes on being read");
             }
         }
+        let has_it = assigned.find_partition(topic, 0).is_some();
+        is_elected.store(has_it, Ordering::Release);
     }
     is_elected.store(false, Ordering::Release);
 }
@@ -121,8 +125,8 @@ const OWN_PROPERTIES: &[(&str, &str)] = &[
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "latest"),
     ("heartbeat.interval.ms", "3000"),
-    // Who is elected stays so when others come.
-    ("partition.assignment.strategy", "cooperative-sticky"),
+    // In the order of the members' names.
+    ("partition.assignment.strategy", "range"),
     // The topic may be made after this.
     ("topic.metadata.refresh.interval.ms", "10000"),
     ("queued.max.messages.kbytes", "1024"),

@@ -31,6 +31,7 @@ pub(super) struct Task {
     next_at: Instant,
     /// When completeness is figured out next.
     figures_at: Instant,
+    troubled_since: Option<Instant>,
     run: Option<Stage>,
 }
 
@@ -115,6 +116,7 @@ impl Task {
             scan: None,
             next_at: Instant::now(),
             figures_at: Instant::now(),
+            troubled_since: None,
             run: None,
         })
     }
@@ -183,8 +185,12 @@ impl Task {
 
     fn join(&self) -> Option<Election> {
         let setup = &self.engine.setup;
-        let topic = format!("{}{DEAD_LETTER}", setup.prefix);
-        let joined = Election::join(&setup.kafka, &election_group(&setup.prefix), &topic);
+        let name = self.engine.journal.as_ref()?.uuid().to_string();
+        let (group, topic) = (
+            election_group(&setup.prefix),
+            format!("{}{DEAD_LETTER}", setup.prefix),
+        );
+        let joined = Election::join(&setup.kafka, (&group, &name), &topic);
         joined
             .inspect_err(|error| {
                 tracing::error!(
@@ -306,13 +312,23 @@ impl Task {
         }
     }
 
-    /// Says once what holds it up, and once that it goes on.
-    fn note(&self, done: Result<(), Trouble>) {
+    /// Says once what holds it up, unless it is over in a moment, and once that it goes on.
+    fn note(&mut self, done: Result<(), Trouble>) {
         let trouble = match done {
             Err(Trouble::Stopped) => return,
-            Err(trouble) => Some(trouble.to_string()),
-            Ok(()) => None,
+            Ok(()) | Err(Trouble::NotElected) => None,
+            Err(trouble) => {
+                let since = *self.troubled_since.get_or_insert_with(Instant::now);
+                if passes(&trouble) && since.elapsed() < TELL_AFTER {
+                    tracing::debug!(%trouble, "reconciliation waits");
+                    return;
+                }
+                Some(trouble.to_string())
+            }
         };
+        if trouble.is_none() {
+            self.troubled_since = None;
+        }
         let mut state = self.shared.state();
         let before = std::mem::replace(&mut state.standing.trouble, trouble.clone());
         drop(state);
@@ -483,6 +499,8 @@ fn passes(trouble: &Trouble) -> bool {
 
 const HOUR: Duration = Duration::from_secs(3600);
 const IDLE: Duration = Duration::from_millis(500);
+/// Topics are made, leaders found, an API catches its breath: not worth a warning.
+const TELL_AFTER: Duration = Duration::from_secs(15);
 const WHOLE_EVERY_MS: i64 = 3_600_000;
 const DUE_AT_ONCE: usize = 256;
 /// Longer than a bridge that died keeps its place.

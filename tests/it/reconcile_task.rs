@@ -70,7 +70,7 @@ fn every_call_has_each_event_once_though_deliveries_get_lost_the_bridge_dies_and
 fn a_call_without_analytics_is_asked_for_again_with_growing_pauses_and_then_given_up() {
     let healing = task("analytics")
         .with("ATOMS__SETTLING_TIME", "300ms")
-        .with("ATOMS__ANALYTICS_PATIENCE", "6s")
+        .with("ATOMS__ANALYTICS_PATIENCE", "20s")
         .start();
     healing.simulator.lose(Loss::All);
     let (late, never) = (call(0), call(1));
@@ -94,7 +94,7 @@ fn a_call_without_analytics_is_asked_for_again_with_growing_pauses_and_then_give
         other => Err(format!("{other} given up")),
     });
     let asked = asked_for_details(&healing);
-    assert!(asked <= 2 + 6, "{asked}: pauses double from 600 ms on");
+    assert!(asked <= 2 + 9, "{asked}: pauses double from 600 ms on");
     // And then nobody asks again.
     healing.await_scans(4);
     assert_eq!(asked_for_details(&healing), asked);
