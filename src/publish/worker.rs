@@ -16,6 +16,7 @@ use super::client::properties;
 use super::poison;
 use super::producer::{Identity, Producer, Refused};
 use super::recover::{Mark, Marks};
+use super::replaced::Replaced;
 use super::topics::{Plan, Topics, TopicsError};
 use super::{Routes, State, Stop, Timing};
 use crate::config::Config;
@@ -30,6 +31,7 @@ use crate::traces::Traces;
 /// What the publisher's thread has.
 pub(super) struct Worker {
     pub(super) journal: Journal,
+    pub(super) replaced: Replaced,
     pub(super) kafka: BTreeMap<String, String>,
     pub(super) plan: Plan,
     pub(super) maker: Maker,
@@ -100,7 +102,7 @@ struct Session {
 impl Worker {
     pub(super) fn new(
         config: &Config,
-        journal: Journal,
+        (journal, replaced): (Journal, Replaced),
         (metrics, traces): (Metrics, Traces),
         timing: Timing,
         (stop, state): (Stop, State),
@@ -115,6 +117,7 @@ impl Worker {
             timing,
             metrics,
             journal,
+            replaced,
             stop,
             state,
         }
@@ -122,6 +125,7 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         let mut pause = FIRST_PAUSE;
+        self.replaced.load();
         loop {
             if let Some(config) = self.routes.take_change() {
                 self.reroute(&config);

@@ -14,6 +14,7 @@ pub(crate) mod collector;
 pub(crate) mod disk;
 pub(crate) mod foreign;
 pub(crate) mod gate;
+pub(crate) mod healing;
 pub(crate) mod hop;
 pub(crate) mod http;
 pub(crate) mod java;
