@@ -5,7 +5,7 @@
 //! or not at all, and a sender that hangs up takes nothing back. 200 is said after the commit that holds the delivery.
 //!
 //! Each outcome is logged once, here, with names and sizes: never a body, a secret or a signature. Floods of refusals are
-//! summed up ([`refusals`]).
+//! summed up.
 
 pub mod certificate;
 pub mod delivery;
