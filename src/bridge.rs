@@ -16,9 +16,10 @@ use crate::control::{Actions, Socket};
 use crate::journal::quarantine::Quarantine;
 use crate::journal::{self, Journal, OpenError};
 use crate::metrics::{Metrics, Observed, Watched};
-use crate::publish::{Publisher, Routes, StartError, State};
+use crate::publish::{Publisher, Reconciled, Routes, StartError, State};
 use crate::receive::Receiver;
 use crate::receive::health::{self, Health, Probe, Readiness};
+use crate::reconcile::Reconcile;
 use crate::registry::ids::Ids;
 use crate::time::Timestamp;
 use crate::traces::Traces;
@@ -35,6 +36,8 @@ pub struct Bridge {
     publisher: Publisher,
     metrics: Metrics,
     traces: Traces,
+    /// `None` without an API key.
+    reconcile: Option<Reconcile>,
     /// `None` when it could not be bound.
     control: Option<Socket>,
     /// `None` when it is off, or could not be bound.
@@ -94,6 +97,7 @@ impl Bridge {
         );
         Ok(Self {
             receiver,
+            reconcile: reconcile(&config, &journal, (publisher.reconciled(), &metrics)),
             verifiers: Verifiers::new(&config.webhooks),
             probe,
             journal,
@@ -138,6 +142,7 @@ impl Bridge {
             receiver: self.receiver.clone(),
             verifiers: self.verifiers.clone(),
             routes: self.publisher.routes(),
+            reconcile: self.reconcile.clone(),
             metrics: self.metrics.clone(),
         }
     }
@@ -155,6 +160,7 @@ impl Bridge {
             &self.config,
             self.journal.clone(),
             self.verifiers.clone(),
+            self.reconcile.clone(),
         ));
         let control = serve_control(self.control, Arc::clone(&actions), until(stopped.clone()));
         let parts = console::Parts {
@@ -186,8 +192,11 @@ impl Bridge {
         };
         tokio::join!(deliveries, health, control, console, schema_ids, told);
         let (publisher, journal, quarantine) = (self.publisher, self.journal, self.quarantine);
-        let traces = self.traces;
+        let (traces, reconcile) = (self.traces, self.reconcile);
         let closing = tokio::task::spawn_blocking(move || {
+            if let Some(reconcile) = reconcile {
+                reconcile.stop();
+            }
             publisher.stop();
             quarantine.close();
             journal.close();
@@ -207,6 +216,7 @@ pub struct Changeable {
     receiver: Receiver,
     verifiers: Verifiers,
     routes: Routes,
+    reconcile: Option<Reconcile>,
     metrics: Metrics,
 }
 
@@ -217,6 +227,9 @@ impl Changeable {
         self.routes.replace(config);
         self.verifiers.replace(&config.webhooks);
         self.receiver.replace(config);
+        if let Some(reconcile) = &self.reconcile {
+            reconcile.replace(config);
+        }
         self.metrics.reloaded();
     }
 
@@ -242,6 +255,24 @@ async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, Sta
         key,
         source,
     })
+}
+
+/// Without it calls that were missed are not fetched; those that come are taken all the same.
+fn reconcile(
+    config: &Config,
+    journal: &Journal,
+    parts: (Reconciled, &Metrics),
+) -> Option<Reconcile> {
+    config.atoms.api_key.as_ref()?;
+    let started = Reconcile::start(config, journal.clone(), parts);
+    started
+        .inspect_err(|error| {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "there is no reconciliation"
+            );
+        })
+        .ok()
 }
 
 /// Commands that change something go without it, not deliveries.

@@ -16,6 +16,8 @@
 //!   settle    journal rows below the committed mark are published
 //! ```
 //!
+//! What never arrived is fetched from the sender's API and enters at append ([`reconcile`]).
+//!
 //! There is one road, whatever state Kafka is in: no second path that would have to be kept in step with the first.
 //!
 //! # What it promises
@@ -55,6 +57,7 @@ pub mod journal;
 pub mod metrics;
 pub mod publish;
 pub mod receive;
+pub mod reconcile;
 pub mod registry;
 pub mod reload;
 pub mod route;

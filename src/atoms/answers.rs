@@ -3,11 +3,17 @@
 //! A member that is missing costs what it says, not the answer; [`super::contract`] says what is always there.
 
 use std::fmt;
+use std::time::Duration;
 
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::dialect::api::{self, Glance};
+use crate::dialect::made_at;
 use crate::event::Stage;
+use crate::time::Timestamp;
 use crate::verify::secret::Secret;
 
 /// A webhook as Atoms knows it.
@@ -81,13 +87,60 @@ pub struct ListedCall {
     pub status: String,
     /// How often it was tried again.
     pub retry_count: u64,
+    /// The agent that holds it, if the row says it.
+    pub agent_id: Option<String>,
+    /// When it was made or queued, if row or id say it.
+    pub created_at: Option<Timestamp>,
+    /// How long it lasted, if the row says it.
+    pub duration: Option<Duration>,
     /// The whole row.
     pub row: Box<RawValue>,
 }
 
-/// The whole of what is known of a call, as it was sent. `Debug` shows nothing of its content.
+/// A call as the API told it when it was asked for it: detail and row in one body. Only the client makes one, so whoever
+/// has one knows that it is the sender's word. `Debug` shows nothing of its content.
 #[derive(Clone)]
-pub struct CallDetail(pub Box<RawValue>);
+pub struct FetchedCall {
+    call_id: String,
+    body: Bytes,
+    glance: Glance,
+}
+
+impl FetchedCall {
+    /// `None` when the detail is no JSON object.
+    pub(super) fn of(detail: &RawValue, listed: &ListedCall) -> Option<Self> {
+        let body = Bytes::from(api::merged(detail.get(), Some(listed.row.get()))?);
+        Some(Self {
+            call_id: listed.call_id.clone(),
+            glance: Glance::at(&body),
+            body,
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(call_id: &str, body: &str) -> Self {
+        Self {
+            call_id: call_id.to_owned(),
+            body: Bytes::from(body.to_owned()),
+            glance: Glance::at(body.as_bytes()),
+        }
+    }
+
+    /// The call.
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
+    /// All that is known of it, without what is no part of a delivery.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// What decides whether it is time to make events of it.
+    pub fn glance(&self) -> &Glance {
+        &self.glance
+    }
+}
 
 impl RemoteWebhook {
     /// Whether it delivers.
@@ -123,6 +176,17 @@ struct Pagination {
 }
 
 #[derive(Deserialize)]
+pub(super) struct RawFound {
+    logs: Vec<Box<RawValue>>,
+}
+
+impl RawFound {
+    pub(super) fn read(self) -> Result<Vec<ListedCall>, serde_json::Error> {
+        rows(self.logs)
+    }
+}
+
+#[derive(Deserialize)]
 pub(super) struct RawRetries {
     retries: Vec<Box<RawValue>>,
 }
@@ -135,6 +199,12 @@ struct Row {
     status: String,
     #[serde(default)]
     retry_count: Option<u64>,
+    #[serde(default)]
+    agent_id: Option<Box<RawValue>>,
+    #[serde(default)]
+    created_at: Option<Box<RawValue>>,
+    #[serde(default)]
+    duration: Option<Box<RawValue>>,
 }
 
 impl RawPage {
@@ -153,20 +223,43 @@ impl RawRetries {
 }
 
 fn rows(rows: Vec<Box<RawValue>>) -> Result<Vec<ListedCall>, serde_json::Error> {
-    let read = |row: Box<RawValue>| {
-        let Row {
-            call_id,
-            status,
-            retry_count,
-        } = serde_json::from_str(row.get())?;
-        Ok(ListedCall {
-            call_id,
-            status,
-            retry_count: retry_count.unwrap_or_default(),
+    rows.into_iter().map(ListedCall::read).collect()
+}
+
+impl ListedCall {
+    /// Reads a row.
+    ///
+    /// # Errors
+    ///
+    /// It says no call.
+    pub fn read(row: Box<RawValue>) -> Result<Self, serde_json::Error> {
+        let read: Row = serde_json::from_str(row.get())?;
+        let created_at: Option<String> = if_it_fits(read.created_at.as_deref());
+        let created_at = created_at.and_then(|text| Timestamp::parse(&text));
+        let seconds: Option<f64> = if_it_fits(read.duration.as_deref());
+        let agent = read.agent_id.as_deref();
+        Ok(Self {
+            status: read.status,
+            retry_count: read.retry_count.unwrap_or_default(),
+            agent_id: if_it_fits::<String>(agent)
+                .or_else(|| if_it_fits::<AgentId>(agent).map(|agent| agent.id)),
+            created_at: created_at.or_else(|| made_at(&read.call_id)),
+            duration: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            call_id: read.call_id,
             row,
         })
-    };
-    rows.into_iter().map(read).collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct AgentId {
+    #[serde(rename = "_id")]
+    id: String,
+}
+
+/// What is of another type costs what it says, not the row.
+fn if_it_fits<T: DeserializeOwned>(value: Option<&RawValue>) -> Option<T> {
+    serde_json::from_str(value?.get()).ok()
 }
 
 /// One or many: the API gives an object where one was asked for, or a list all the same.
@@ -223,8 +316,13 @@ impl fmt::Debug for ListedCall {
     }
 }
 
-impl fmt::Debug for CallDetail {
+impl fmt::Debug for FetchedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CallDetail({} bytes)", self.0.get().len())
+        write!(
+            f,
+            "FetchedCall({}, {} bytes)",
+            self.call_id,
+            self.body.len()
+        )
     }
 }

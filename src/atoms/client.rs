@@ -8,6 +8,7 @@ mod asking;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -19,8 +20,8 @@ use serde_json::{Value, json};
 pub(super) use self::asking::Failed;
 use self::asking::{departure, innermost, what};
 use super::answers::{
-    Agent, AgentsPage, CallDetail, CallsPage, ListedCall, OneOrMany, RawPage, RawRetries,
-    RemoteWebhook, Subscription,
+    Agent, AgentsPage, CallsPage, FetchedCall, ListedCall, OneOrMany, RawFound, RawPage,
+    RawRetries, RemoteWebhook, Subscription,
 };
 use super::contract;
 use super::error::AtomsError;
@@ -38,8 +39,48 @@ pub struct Client {
     /// The same, to take it out of what the API says.
     key_text: Arc<Redacted>,
     pace: Arc<Pace>,
+    requests: Arc<Requests>,
     timeout: Duration,
     tries: u32,
+}
+
+/// Requests so far, by what became of them.
+#[derive(Debug, Default)]
+pub struct Requests {
+    pub(super) answered: AtomicU64,
+    pub(super) throttled: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+impl Requests {
+    /// Those that were answered as they should be, or with a refusal of what was asked for.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Those that came too fast.
+    pub fn throttled(&self) -> u64 {
+        self.throttled.load(Ordering::Relaxed)
+    }
+
+    /// Those that had no answer that helps.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.answered() + self.throttled() + self.failed()
+    }
+
+    pub(super) fn count(&self, outcome: Result<(), &AtomsError>) {
+        let counter = match outcome {
+            Err(AtomsError::TooMany { .. }) => &self.throttled,
+            Err(error) if error.may_pass() => &self.failed,
+            Ok(()) | Err(_) => &self.answered,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A webhook to be made.
@@ -92,6 +133,7 @@ impl Client {
             key,
             key_text: Arc::new(Redacted(text.to_owned())),
             pace: Arc::new(Pace::new(config.requests_per_second)),
+            requests: Arc::default(),
             timeout: config.timeout,
             tries: TRIES,
         })
@@ -100,6 +142,11 @@ impl Client {
     /// The same client that asks so often at most; once for whoever rather hears at once how things stand.
     pub fn with_tries(self, tries: u32) -> Self {
         Self { tries, ..self }
+    }
+
+    /// The requests of this client and its clones.
+    pub fn requests(&self) -> &Arc<Requests> {
+        &self.requests
     }
 
     /// Whether the API takes the key: the cheapest question that there is.
@@ -251,15 +298,35 @@ impl Client {
             .map_err(|error| self.not_the_api(&what(&contract::RETRIES), departure(&error)))
     }
 
-    /// All that is known of a call; `None` when the API does not know it.
+    /// The rows of calls by their ids, at most [`contract::MOST_SEARCHED`]; those that the API does not know are left out.
     ///
     /// # Errors
     ///
     /// No answer that helps.
-    pub async fn call(&self, call_id: &str) -> Result<Option<CallDetail>, AtomsError> {
-        let asked = self.ask(&contract::CALL, &[call_id], &[]).await;
+    pub async fn search(&self, call_ids: &[String]) -> Result<Vec<ListedCall>, AtomsError> {
+        let body = json!({ "callIds": call_ids });
+        let found: RawFound = self.tell(&contract::SEARCH_CALLS, &[], &body).await?;
+        found
+            .read()
+            .map_err(|error| self.not_the_api(&what(&contract::SEARCH_CALLS), departure(&error)))
+    }
+
+    /// All that is known of a listed call; `None` when the API does not know it any more.
+    ///
+    /// # Errors
+    ///
+    /// No answer that helps.
+    pub async fn call(&self, listed: &ListedCall) -> Result<Option<FetchedCall>, AtomsError> {
+        let asked = self.ask(&contract::CALL, &[&listed.call_id], &[]).await;
         let found: Option<Box<RawValue>> = unless_missing(asked)?;
-        Ok(found.map(CallDetail))
+        let Some(detail) = found else {
+            return Ok(None);
+        };
+        let fetched = FetchedCall::of(&detail, listed);
+        let departure = || "no object".to_owned();
+        fetched
+            .map(Some)
+            .ok_or_else(|| self.not_the_api(&what(&contract::CALL), departure()))
     }
 }
 

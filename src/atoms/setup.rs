@@ -9,6 +9,7 @@ use reqwest::Url;
 
 use super::answers::{Agent, RemoteWebhook, Subscription};
 use crate::event::Stage;
+use crate::receive::delivery::WebhookName;
 
 /// An agent, and all that it subscribes to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,15 @@ pub fn plan(
         webhook_id: webhook.id.clone(),
         steps: steps.collect(),
     }
+}
+
+/// The webhook's name that an address means by its path.
+pub fn name_of(url: &str) -> Option<WebhookName> {
+    let url = Url::parse(url).ok()?;
+    let (before, name) = url.path().trim_end_matches('/').rsplit_once('/')?;
+    before
+        .ends_with("/webhooks")
+        .then(|| WebhookName::parse(name))?
 }
 
 /// The webhook that delivers to an address.

@@ -6,8 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::json;
+use serde_json::value::RawValue;
 
-use super::answers::{RemoteWebhook, Subscription};
+use super::answers::{ListedCall, RemoteWebhook, Subscription};
 use super::client::{Failed, NewWebhook};
 use super::contract::{self, ALL};
 use super::{AtomsError, Client};
@@ -35,11 +36,19 @@ fn config(simulator: &Simulator, key: &str) -> Atoms {
         base_url: simulator.base_url(),
         requests_per_second: 100,
         timeout: Duration::from_secs(10),
+        reconcile_every: None,
+        settling_time: Duration::from_secs(600),
+        analytics_patience: Duration::from_secs(86_400),
     }
 }
 
 fn client(simulator: &Simulator) -> Client {
     Client::new(&config(simulator, KEY)).unwrap()
+}
+
+fn listed(call_id: &str) -> ListedCall {
+    let row = json!({ "callId": call_id }).to_string();
+    ListedCall::read(RawValue::from_string(row).unwrap()).unwrap()
 }
 
 fn new_webhook(url: &str) -> NewWebhook {
@@ -92,13 +101,18 @@ async fn every_request_and_every_answer_agrees_with_the_contracts_table() {
         let page = client.calls(1, 500).await.unwrap();
         assert_eq!(page.calls.len(), 1, "a hidden try is not listed");
         assert_eq!((page.calls[0].retry_count, page.has_more), (1, false));
-        let detail = client.call(&call_id).await.unwrap().unwrap();
-        let has_analytics = detail.0.get().contains("postCallAnalytics");
+        let fetched = client.call(&page.calls[0]).await.unwrap().unwrap();
+        let has_analytics = fetched.glance().has_analytics;
         assert_eq!(has_analytics, reached == Some(Stage::AnalyticsCompleted));
+        assert_eq!(fetched.glance().agent_id.as_deref(), Some(AGENT));
     }
     let retries = client.retries(&call_id).await.unwrap();
     assert_eq!(retries[0].call_id, retry_id);
-    assert!(client.call("CALL-1-a").await.unwrap().is_none());
+    assert!(client.call(&listed("CALL-1-a")).await.unwrap().is_none());
+    let ids = [call_id.clone(), "CALL-1-a".to_owned()];
+    let found = client.search(&ids).await.unwrap();
+    assert_eq!(found.len(), 1, "one is unknown");
+    assert_eq!(found[0].call_id, call_id);
 
     // What the bridge itself never does, the simulator plays all the same.
     let raw = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -107,13 +121,10 @@ async fn every_request_and_every_answer_agrees_with_the_contracts_table() {
         simulator.base_url()
     );
     let webhook = format!("{}/webhook/{id}", simulator.base_url());
-    let search = format!("{}/conversation/search", simulator.base_url());
-    let found = json!({ "callIds": [call_id] }).to_string();
     for (request, status) in [
         (raw.delete(&webhook), 400),
         (raw.delete(&subscriptions), 200),
         (raw.delete(&webhook), 200),
-        (raw.post(&search).body(found), 200),
     ] {
         let answer = request.bearer_auth(KEY).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status);
@@ -329,9 +340,56 @@ async fn an_id_from_outside_leads_nowhere_else() {
     let simulator = simulator().await;
     let client = client(&simulator);
     for id in ["../webhook", "a/b", "", "a?b=c"] {
-        assert_eq!(client.call(id).await.unwrap_err(), AtomsError::NotAnId);
+        assert_eq!(
+            client.call(&listed(id)).await.unwrap_err(),
+            AtomsError::NotAnId
+        );
     }
     assert_eq!(simulator.asked().len(), 0);
+}
+
+#[test]
+fn a_row_is_read_whatever_else_it_says() {
+    let made_at = Timestamp::from_unix_ms(1_778_226_705_739);
+    let later = Timestamp::parse("2026-05-08T08:00:00.000Z");
+    for (row, agent, created_at, seconds) in [
+        (
+            json!({ "agentId": "a", "createdAt": "2026-05-08T08:00:00Z", "duration": 1.5 }),
+            Some("a"),
+            later,
+            Some(1.5),
+        ),
+        (
+            json!({ "agentId": { "_id": "a", "name": "n" } }),
+            Some("a"),
+            Some(made_at),
+            None,
+        ),
+        (
+            json!({ "agentId": 7, "createdAt": 7, "duration": "long", "status": null }),
+            None,
+            Some(made_at),
+            None,
+        ),
+        (
+            json!({ "duration": -1.0, "retryCount": null }),
+            None,
+            Some(made_at),
+            None,
+        ),
+    ] {
+        let mut row = row;
+        row["callId"] = json!("CALL-1778226705739-7e4c17");
+        let row = RawValue::from_string(row.to_string()).unwrap();
+        let call = ListedCall::read(row).unwrap();
+        assert_eq!(
+            (call.agent_id.as_deref(), call.created_at),
+            (agent, created_at)
+        );
+        assert_eq!(call.duration, seconds.map(Duration::from_secs_f64));
+    }
+    let nameless = RawValue::from_string("{}".to_owned()).unwrap();
+    assert!(ListedCall::read(nameless).is_err());
 }
 
 #[test]

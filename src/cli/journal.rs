@@ -269,6 +269,7 @@ fn write_shown(
         field("webhook", &entry.webhook),
         field("id", &entry.id),
         field("received", &entry.received_at.to_string()),
+        field("origin", entry.origin.name()),
         vec![Shown::text("state"), state_word(entry.state)],
     ];
     rows.extend(entry.reason.iter().map(|reason| field("reason", reason)));

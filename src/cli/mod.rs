@@ -11,6 +11,7 @@ pub mod dev;
 pub mod journal;
 pub mod output;
 pub mod quarantine;
+pub mod reconcile;
 pub mod schemas;
 pub mod select;
 pub mod send;
@@ -89,6 +90,8 @@ pub enum Command {
     /// The sender's side, by its API: webhooks and agents; connect them with this bridge
     #[command(subcommand)]
     Atoms(atoms::Command),
+    /// Compare the calls that Atoms knows with what the topics have, and fetch what is missing
+    Reconcile(reconcile::Args),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -163,6 +166,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Journal(command) => journal::run(command, &common),
         Command::Quarantine(command) => quarantine::run(command, &common),
         Command::Atoms(command) => atoms::run(&command, &common),
+        Command::Reconcile(args) => reconcile::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
         Command::Completions(args) => completions::run(args),
     }
@@ -230,6 +234,8 @@ Examples:
       After a wrong secret was mended: what verifies now is published.
   atoms-kafka-bridge atoms connect --url https://bridge.example.com --agent Collections
       Has an agent's events delivered to this bridge, and fetches the signing secret; needs ATOMS_API_KEY.
+  atoms-kafka-bridge reconcile --since 24h --dry-run
+      Which events of the last day's calls no webhook brought, and would be fetched.
   atoms-kafka-bridge completions bash > ~/.local/share/bash-completion/completions/atoms-kafka-bridge
 
 Traces go to the OTLP collector that OTEL_EXPORTER_OTLP_ENDPOINT names; without it there are none.

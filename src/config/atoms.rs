@@ -24,6 +24,12 @@ pub struct Atoms {
     pub requests_per_second: u32,
     /// How long a request may take. Default 30 s.
     pub timeout: Duration,
+    /// How often the bridge asks for calls whose events it missed; `None`: only when a command does. Default 1 min.
+    pub reconcile_every: Option<Duration>,
+    /// How long a call's events may take to come by themselves after its end. Default 10 min.
+    pub settling_time: Duration,
+    /// For how long after a call's end its evaluation is asked for, with growing pauses. Default 24 h.
+    pub analytics_patience: Duration,
 }
 
 pub(super) const KEYS: &[Key] = &[
@@ -31,6 +37,9 @@ pub(super) const KEYS: &[Key] = &[
     Key::with_default("atoms.base_url", "https://api.smallest.ai/atoms/v1"),
     Key::with_default("atoms.requests_per_second", "5"),
     Key::with_default("atoms.timeout", "30s"),
+    Key::with_default("atoms.reconcile_every", "1m"),
+    Key::with_default("atoms.settling_time", "10m"),
+    Key::with_default("atoms.analytics_patience", "24h"),
 ];
 
 /// The key is in its usual variable, unless somebody says otherwise. Without either there is none, which is no error.
@@ -46,6 +55,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Atoms> {
     let base_url = base_url(reader);
     let requests_per_second = reader.value("atoms.requests_per_second", &RATE);
     let timeout = reader.value("atoms.timeout", &DURATION);
+    let reconcile_every = reader.value("atoms.reconcile_every", &EVERY);
+    let settling_time = reader.value("atoms.settling_time", &DURATION);
+    let analytics_patience = reader.value("atoms.analytics_patience", &DURATION);
     let base_url = base_url?;
     if api_key.is_some() && base_url.starts_with("http://") && !names_this_machine(&base_url) {
         reader.warn(format!(
@@ -58,6 +70,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Atoms> {
         base_url,
         requests_per_second: requests_per_second?,
         timeout: timeout?,
+        reconcile_every: reconcile_every?,
+        settling_time: settling_time?,
+        analytics_patience: analytics_patience?,
     })
 }
 
@@ -110,6 +125,14 @@ fn names_this_machine(url: &str) -> bool {
 const RATE: Kind<u32> = Kind {
     accepted: "a whole number from 1 to 100, what Atoms' largest plan allows",
     read: |text| text.parse().ok().filter(|rate| (1..=100).contains(rate)),
+};
+
+const EVERY: Kind<Option<Duration>> = Kind {
+    accepted: "a duration above 0 such as 30s, 1m or 1h, or \"off\"",
+    read: |text| match text {
+        "off" => Some(None),
+        _ => (DURATION.read)(text).map(Some),
+    },
 };
 
 const API_KEY: &str = "atoms.api_key";

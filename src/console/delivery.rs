@@ -213,6 +213,7 @@ fn destination(desk: &Desk, stored: &Stored) -> Markup {
         received_at: entry.received_at,
         record_at: entry.received_at,
         id: entry.id.clone(),
+        origin: entry.origin,
         headers: headers.clone(),
         body: body.clone().unwrap_or_default(),
         intact: *intact,

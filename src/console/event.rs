@@ -28,6 +28,7 @@ pub(super) fn arrival((entry, ..): &Shown) -> Arrival<'_> {
         webhook: &entry.webhook,
         id: &entry.id,
         received_at: entry.received_at,
+        origin: entry.origin,
     }
 }
 

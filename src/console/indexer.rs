@@ -248,7 +248,7 @@ impl Work {
     fn told(&self, found: &scan::Found, body: &[u8]) -> Result<Told, Fault> {
         let encodings = found.headers.content_encoding.as_deref();
         let headline = encoding::decode(body, encodings, self.decoded_limit_bytes)
-            .and_then(|body| dialect::headline(&body));
+            .and_then(|body| dialect::headline(&body, found.entry.origin));
         headline
             .map(|headline| Told {
                 call_id: headline.call_id,

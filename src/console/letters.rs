@@ -124,7 +124,9 @@ pub(super) async fn retry(State(shared): State<App>, body: Body) -> Response {
             gone,
         } => Ok((queued, pending, gone)),
         Done::Failed { message } => Err(Trouble::NotDone(message)),
-        Done::Retried(_) | Done::Dropped { .. } => Ok((0, 0, 0)),
+        Done::Retried(_) | Done::Dropped { .. } | Done::Reconciling | Done::Reconciled(_) => {
+            Ok((0, 0, 0))
+        }
     });
     match done.await {
         Ok((queued, pending, gone)) => Redirect::to(&format!(

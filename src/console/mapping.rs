@@ -157,6 +157,7 @@ const PATIENCE: Duration = Duration::from_millis(40);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Origin;
     use crate::time::Timestamp;
 
     fn mapped(body: &str) -> Mapping {
@@ -166,6 +167,7 @@ mod tests {
                 webhook: "default",
                 id: "delivery-1",
                 received_at: Timestamp::from_unix_ms(1_778_226_800_000),
+                origin: Origin::Webhook,
             },
         )
     }

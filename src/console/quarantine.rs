@@ -119,7 +119,9 @@ fn verify(actions: &Actions, ids: Vec<u64>) -> Result<Retried, Trouble> {
     match actions.act(Request::Retry { ids }) {
         Done::Retried(retried) => Ok(retried),
         Done::Failed { message } => Err(Trouble::NotDone(message)),
-        Done::Replayed { .. } | Done::Dropped { .. } => Ok(Retried::default()),
+        Done::Replayed { .. } | Done::Dropped { .. } | Done::Reconciling | Done::Reconciled(_) => {
+            Ok(Retried::default())
+        }
     }
 }
 

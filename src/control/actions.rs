@@ -1,11 +1,14 @@
 //! What can be asked for, done: the same in a running `serve` as in a command that took the lock.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use super::{BATCH, Request, Response, Retried};
 use crate::config::Config;
 use crate::journal::quarantine::{self, QuarantineError, Store};
 use crate::journal::{AppendError, AppendedKind, Journal, Replayed};
+use crate::metrics::Metrics;
+use crate::reconcile::{self, Job, Reconcile};
 use crate::time::Timestamp;
 use crate::verify::VerifiedDelivery;
 use crate::verify::verifiers::Verifiers;
@@ -15,6 +18,15 @@ pub struct Actions {
     journal: Journal,
     quarantine: PathBuf,
     verifiers: Verifiers,
+    reconcile: Reconciler,
+}
+
+/// Who fetches what calls lack.
+enum Reconciler {
+    /// The running bridge's thread; `None`: it has no key.
+    Running(Option<Reconcile>),
+    /// A thread that is started when it is asked for.
+    Own(Box<Config>, Mutex<Option<Reconcile>>),
 }
 
 /// Why something was not done.
@@ -26,20 +38,39 @@ enum Undone {
     Journal(#[from] AppendError),
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
+    #[error(
+        "`serve` runs without an API key: set atoms.api_key (or ATOMS_API_KEY) for it too, and restart it"
+    )]
+    NoReconciliation,
+    #[error(transparent)]
+    Reconcile(#[from] reconcile::StartError),
+    #[error("{0}")]
+    Run(String),
 }
 
 impl Actions {
     /// Acts on this open journal and the quarantine beside it, with the configuration's secrets.
     pub fn new(config: &Config, journal: Journal) -> Self {
-        Self::following(config, journal, Verifiers::new(&config.webhooks))
+        Self {
+            verifiers: Verifiers::new(&config.webhooks),
+            reconcile: Reconciler::Own(Box::new(config.clone()), Mutex::default()),
+            quarantine: quarantine::path_beside(&config.journal.path),
+            journal,
+        }
     }
 
-    /// [`Actions::new`] with secrets that are replaced under way.
-    pub fn following(config: &Config, journal: Journal, verifiers: Verifiers) -> Self {
+    /// [`Actions::new`] for a running bridge, with secrets that are replaced under way and the thread that reconciles.
+    pub fn following(
+        config: &Config,
+        journal: Journal,
+        verifiers: Verifiers,
+        reconcile: Option<Reconcile>,
+    ) -> Self {
         Self {
             journal,
             quarantine: quarantine::path_beside(&config.journal.path),
             verifiers,
+            reconcile: Reconciler::Running(reconcile),
         }
     }
 
@@ -49,6 +80,8 @@ impl Actions {
             Request::Replay { seqs } => self.replay(seqs),
             Request::Retry { ids } => self.retry(&ids),
             Request::Drop { ids } => self.drop(&ids),
+            Request::Reconcile(job) => self.reconcile(job),
+            Request::ReconcileNext => self.reconcile_next(),
         };
         done.unwrap_or_else(|undone| Response::Failed {
             message: undone.to_string(),
@@ -110,12 +143,46 @@ impl Actions {
         Ok(Response::Dropped { count })
     }
 
+    fn reconcile(&self, job: Job) -> Result<Response, Undone> {
+        self.reconciler()?.begin(job).map_err(Undone::Run)?;
+        Ok(Response::Reconciling)
+    }
+
+    fn reconcile_next(&self) -> Result<Response, Undone> {
+        let report = self.reconciler()?.next().map_err(Undone::Run)?;
+        Ok(Response::Reconciled(report))
+    }
+
+    fn reconciler(&self) -> Result<Reconcile, Undone> {
+        match &self.reconcile {
+            Reconciler::Running(running) => running.clone().ok_or(Undone::NoReconciliation),
+            Reconciler::Own(config, own) => {
+                let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(own) = &*own {
+                    return Ok(own.clone());
+                }
+                let started = Reconcile::for_runs(config, self.journal.clone(), &Metrics::new())?;
+                Ok(own.insert(started).clone())
+            }
+        }
+    }
+
     /// `None` when there is none; then there is nothing to do either.
     fn open_quarantine(&self) -> Result<Option<Store>, QuarantineError> {
         let exists = self.quarantine.exists();
         exists
             .then(|| Store::open_or_create(&self.quarantine))
             .transpose()
+    }
+}
+
+impl Drop for Actions {
+    fn drop(&mut self) {
+        if let Reconciler::Own(_, own) = &self.reconcile
+            && let Some(own) = own.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            own.stop();
+        }
     }
 }
 

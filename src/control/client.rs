@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Actions, LINE_BYTES, Request, Response, socket_path};
@@ -64,10 +64,8 @@ impl Control {
         let socket = socket_path(path);
         let deadline = Instant::now() + STARTING;
         loop {
-            if let Ok(stream) = UnixStream::connect(&socket) {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                return Ok(Self(Way::Running(BufReader::new(stream))));
+            if let Ok(stream) = connect(&socket) {
+                return Ok(Self(Way::Running(stream?)));
             }
             match Journal::open_with(path, &bridge::journal_options(config)) {
                 Ok(journal) => {
@@ -79,6 +77,18 @@ impl Control {
                 Err(OpenError::Locked { .. }) => std::thread::sleep(BETWEEN_TRIES),
                 Err(error) => return Err(ControlError::Journal(error)),
             }
+        }
+    }
+
+    /// A running bridge, if there is one on the journal.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be talked to.
+    pub fn of_running(config: &Config) -> Result<Option<Self>, ControlError> {
+        match connect(&socket_path(&config.journal.path)) {
+            Ok(stream) => Ok(Some(Self(Way::Running(stream?)))),
+            Err(_) => Ok(None),
         }
     }
 
@@ -99,12 +109,21 @@ impl Control {
         };
         match response {
             Response::Failed { message } => Err(ControlError::Failed(message)),
-            done
-            @ (Response::Replayed { .. } | Response::Retried(_) | Response::Dropped { .. }) => {
-                Ok(done)
-            }
+            done @ (Response::Replayed { .. }
+            | Response::Retried(_)
+            | Response::Dropped { .. }
+            | Response::Reconciling
+            | Response::Reconciled(_)) => Ok(done),
         }
     }
+}
+
+/// `Err`: nobody listens there.
+fn connect(socket: &Path) -> io::Result<io::Result<BufReader<UnixStream>>> {
+    let stream = UnixStream::connect(socket)?;
+    let patient = stream.set_read_timeout(Some(PATIENCE));
+    let patient = patient.and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    Ok(patient.map(|()| BufReader::new(stream)))
 }
 
 fn ask(stream: &mut BufReader<UnixStream>, request: &Request) -> Result<Response, ControlError> {

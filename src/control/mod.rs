@@ -18,6 +18,8 @@ pub use actions::Actions;
 pub use client::{Control, ControlError};
 pub use server::Socket;
 
+use crate::reconcile::{Job, Report};
+
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
@@ -37,6 +39,10 @@ pub enum Request {
         /// Their numbers in the quarantine, at most [`BATCH`].
         ids: Vec<u64>,
     },
+    /// Begin to fetch what calls of a span of time lack.
+    Reconcile(Job),
+    /// Tell how far that has come; it ends when nobody asks any more.
+    ReconcileNext,
 }
 
 /// What became of it.
@@ -59,6 +65,10 @@ pub enum Response {
         /// How many were deleted.
         count: u64,
     },
+    /// To [`Request::Reconcile`].
+    Reconciling,
+    /// To [`Request::ReconcileNext`].
+    Reconciled(Report),
     /// Nothing, or not all of it, was done.
     Failed {
         /// Why.

@@ -5,13 +5,18 @@
 //! pre-conversation has the numbers, post-conversation the call, the transcript, the variables and whatever no field
 //! carries, analytics-completed the call and its evaluation. Together nothing of the body is missing.
 
+mod glance;
+
 use std::borrow::Cow;
 
+pub use self::glance::Glance;
 use super::fit::{Fitted, filled, metric_type, text};
 use super::reader::Reader;
-use super::{Arrival, CALL_ID, Unreadable, analytics, call, fit, made_at, tags, transcript};
+use super::{
+    Arrival, CALL_ID, Headline, Unreadable, analytics, call, fit, made_at, tags, transcript,
+};
 use crate::event::json::{Document, Kind, Value};
-use crate::event::{Analytics, Call, Event, Source, Stage, Turn};
+use crate::event::{Analytics, Call, Event, Origin, Source, Stage, Turn};
 use crate::time::Timestamp;
 
 /// The id of a reconciled event: the same however often it is fetched.
@@ -77,12 +82,25 @@ fn is_plain(value: Value<'_>) -> bool {
     !matches!(value.kind(), Kind::Array | Kind::Object)
 }
 
+/// What a body that [`merged`] made says of itself, without reading all of it.
+pub(super) fn headline(document: &Document<'_>, stage: Stage) -> Result<Headline, Unreadable> {
+    let mut reader = Reader::at_root(document, &ALSO_KNOWN).ok_or(Unreadable::NotAnObject)?;
+    let call_id = reader
+        .take(&CALL_ID, fit::call_id)
+        .ok_or(Unreadable::NoCallId)?;
+    Ok(Headline {
+        call_id: call_id.into_owned(),
+        agent_id: Agent::read(&mut reader).id.map(Cow::into_owned),
+        event_type: stage.name().to_owned(),
+    })
+}
+
 /// Reads a body that [`merged`] made as the event of one stage.
 ///
 /// # Errors
 ///
 /// When it is not an object or says nowhere which call it is.
-pub fn parse<'d>(
+pub(super) fn parse<'d>(
     document: &'d Document<'d>,
     arrival: &Arrival<'d>,
     stage: Stage,
@@ -112,7 +130,7 @@ pub fn parse<'d>(
         source: Source {
             webhook: Cow::Borrowed(arrival.webhook),
             dialect: "api",
-            origin: "reconcile",
+            origin: Origin::Reconcile(stage).name(),
             event: None,
             replaces: None,
             url: None,

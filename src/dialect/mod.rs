@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use self::fit::{filled, text, time};
 use self::reader::Reader;
 use crate::event::json::{Document, ParseError, Value};
-use crate::event::{Event, Source, Stage, Turn};
+use crate::event::{Event, Origin, Source, Stage, Turn};
 use crate::time::Timestamp;
 
 /// What is known of a delivery besides its body.
@@ -28,6 +28,8 @@ pub struct Arrival<'a> {
     pub id: &'a str,
     /// When it was complete.
     pub received_at: Timestamp,
+    /// How it came here, which says what shape it has.
+    pub origin: Origin,
 }
 
 /// Why a body cannot become an event; it goes to the dead-letter topic as it is.
@@ -85,6 +87,16 @@ pub fn parse<'d>(
     document: &'d Document<'d>,
     arrival: &Arrival<'d>,
 ) -> Result<Event<'d>, Unreadable> {
+    match arrival.origin {
+        Origin::Webhook => parse_delivered(document, arrival),
+        Origin::Reconcile(stage) => api::parse(document, arrival, stage),
+    }
+}
+
+fn parse_delivered<'d>(
+    document: &'d Document<'d>,
+    arrival: &Arrival<'d>,
+) -> Result<Event<'d>, Unreadable> {
     let mut reader = Reader::open(document).ok_or(Unreadable::NotAnObject)?;
     let call_id = reader
         .take(&CALL_ID, fit::call_id)
@@ -122,7 +134,7 @@ pub fn parse<'d>(
         source: Source {
             webhook: Cow::Borrowed(arrival.webhook),
             dialect: name.dialect,
-            origin: "webhook",
+            origin: Origin::Webhook.name(),
             event: name.event,
             replaces: None,
             url: reader.take_at_root("url", fit::url),
@@ -149,8 +161,11 @@ pub fn call_id(body: &[u8]) -> Option<String> {
 /// # Errors
 ///
 /// As [`parse`].
-pub fn headline(body: &[u8]) -> Result<Headline, Unreadable> {
+pub fn headline(body: &[u8], origin: Origin) -> Result<Headline, Unreadable> {
     let document = Document::parse(body)?;
+    if let Origin::Reconcile(stage) = origin {
+        return api::headline(&document, stage);
+    }
     let mut reader = Reader::open(&document).ok_or(Unreadable::NotAnObject)?;
     let call_id = reader
         .take(&CALL_ID, fit::call_id)
@@ -280,7 +295,7 @@ fn is_object_id(id: &str) -> bool {
 }
 
 /// The milliseconds inside `CALL-{13 digits}-{hex}`: when the call was made or queued.
-fn made_at(call_id: &str) -> Option<Timestamp> {
+pub fn made_at(call_id: &str) -> Option<Timestamp> {
     let (digits, _) = call_id.strip_prefix("CALL-")?.split_once('-')?;
     let exact = digits.len() == 13 && digits.bytes().all(|b| b.is_ascii_digit());
     Some(Timestamp::from_unix_ms(

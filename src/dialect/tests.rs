@@ -15,6 +15,7 @@ fn event_with_id(body: &str, id: &str) -> Value {
         webhook: "default",
         id,
         received_at: Timestamp::parse("2026-05-08T07:53:00.412Z").unwrap(),
+        origin: Origin::Webhook,
     };
     serde_json::to_value(parse(&document, &arrival).unwrap()).unwrap()
 }
@@ -378,6 +379,7 @@ fn nesting_is_unbounded() {
         webhook: "default",
         id: "id",
         received_at: Timestamp::from_unix_ms(0),
+        origin: Origin::Webhook,
     };
     let json = serde_json::to_string(&parse(&document, &arrival).unwrap()).unwrap();
     assert_eq!(json.matches(&deep).count(), 2);

@@ -6,8 +6,10 @@
 
 pub mod compatible;
 pub mod json;
+mod origin;
 pub mod schema;
 mod stage;
+mod stages;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +18,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub use self::origin::Origin;
 pub use self::stage::{Stage, fold};
+pub use self::stages::Stages;
 
 /// The type of what `check` sends through a bridge to read it back; no call stands behind it, and nothing counts it.
 pub const BRIDGE_CHECK: &str = "bridge-check";

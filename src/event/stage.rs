@@ -1,7 +1,7 @@
 //! The three types that every call has, and how the sender spells them. Pure.
 
 /// The three types that every call has, in the order in which they happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The call is about to start.
     PreConversation,
@@ -35,6 +35,11 @@ impl Stage {
             Self::PostConversation => 2,
             Self::AnalyticsCompleted => 3,
         }
+    }
+
+    /// The stage of a [`Stage::number`].
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.number() == number)
     }
 
     /// Reads any of the sender's spellings.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::headers;
 use super::{Appended, AppendedKind, id};
+use crate::event::Origin;
 use crate::receive::delivery::WebhookName;
 use crate::time::Timestamp;
 use crate::verify::VerifiedDelivery;
@@ -20,6 +21,7 @@ use crate::verify::VerifiedDelivery;
 pub(super) struct Prepared {
     webhook: WebhookName,
     own_id: String,
+    origin: Origin,
     hash: [u8; 32],
     received_ms: i64,
     /// The record's timestamp, if that is not when the delivery was received.
@@ -33,15 +35,21 @@ impl Prepared {
     pub(super) fn new(delivery: &VerifiedDelivery) -> Self {
         let body = delivery.body().clone();
         let hash: [u8; 32] = Sha256::digest(&body).into();
-        let encodings = delivery.headers().content_encoding.as_deref();
-        let own_id = id::own_id(&body, encodings, &hash);
+        let own_id = match delivery.answered_id() {
+            Some(id) => id.to_owned(),
+            None => {
+                let encodings = delivery.headers().content_encoding.as_deref();
+                id::own_id(&body, encodings, &hash)
+            }
+        };
         Self {
             webhook: delivery.webhook().clone(),
             own_id,
+            origin: delivery.origin(),
             hash,
             received_ms: delivery.received_at().unix_ms(),
             record_ms: None,
-            headers: headers::write(delivery.headers()),
+            headers: headers::write(delivery.headers(), delivery.origin()),
             crc: crc32c::crc32c(&body),
             body,
         }
@@ -99,6 +107,7 @@ impl Numbers {
 pub(super) struct Appender<'tx> {
     tx: &'tx Transaction<'tx>,
     find: CachedStatement<'tx>,
+    find_reconciled: CachedStatement<'tx>,
     out_seq: CachedStatement<'tx>,
     delivery: CachedStatement<'tx>,
     body: CachedStatement<'tx>,
@@ -111,6 +120,7 @@ impl<'tx> Appender<'tx> {
         Ok(Self {
             tx,
             find: tx.prepare_cached("SELECT hash, seq FROM seen WHERE id = ?1 AND webhook = ?2")?,
+            find_reconciled: tx.prepare_cached(FIND_RECONCILED)?,
             out_seq: tx.prepare_cached("SELECT id, out_seq FROM delivery WHERE seq = ?1")?,
             delivery: tx.prepare_cached(
                 "INSERT INTO delivery(seq, webhook, id, hash, received_ms, headers, crc, out_seq, record_ms)
@@ -153,10 +163,17 @@ impl<'tx> Appender<'tx> {
     }
 
     fn look_up(&mut self, prepared: &Prepared, webhook: i64) -> rusqlite::Result<Known> {
+        if let Origin::Reconcile(_) = prepared.origin {
+            let id = [&prepared.own_id];
+            let found = self.find_reconciled.query_row(id, |row| row.get(0));
+            return Ok(found
+                .optional()?
+                .map_or(Known::New, |seq| Known::Same { seq }));
+        }
         let mut rows = self.find.query(params![prepared.own_id, webhook])?;
         let mut known = Known::New;
         while let Some(row) = rows.next()? {
-            if row.get_ref(0)?.as_blob()? == hash_key(&prepared.hash) {
+            if row.get_ref(0)?.as_blob()? == seen_key(&prepared.hash, prepared.origin) {
                 return Ok(Known::Same { seq: row.get(1)? });
             }
             known = Known::OtherBody;
@@ -184,6 +201,7 @@ impl<'tx> Appender<'tx> {
         out_seq: i64,
     ) -> rusqlite::Result<()> {
         let Prepared {
+            origin,
             hash,
             received_ms,
             record_ms,
@@ -204,8 +222,12 @@ impl<'tx> Appender<'tx> {
             record_ms
         ])?;
         self.body.execute(params![seq, &body[..]])?;
-        self.seen
-            .execute(params![prepared.own_id, webhook, hash_key(hash), seq])?;
+        self.seen.execute(params![
+            prepared.own_id,
+            webhook,
+            seen_key(hash, *origin),
+            seq
+        ])?;
         self.queue.execute(params![out_seq, seq])?;
         Ok(())
     }
@@ -218,10 +240,17 @@ enum Known {
     Same { seq: i64 },
 }
 
-/// As much of the hash as `seen` holds: enough that no two bodies share it.
-pub(super) fn hash_key(hash: &[u8; 32]) -> &[u8] {
-    hash.split_at(16).0
+/// What `seen` holds of a hash: as much that no two bodies share it. Of a reconciled event nothing: its id alone says what
+/// it is, whatever the API makes of the body, and no webhook's delivery can be taken for it.
+pub(super) fn seen_key(hash: &[u8; 32], origin: Origin) -> &[u8] {
+    match origin {
+        Origin::Webhook => hash.split_at(16).0,
+        Origin::Reconcile(_) => &[],
+    }
 }
+
+/// The row of a reconciled event, by its id: its sequence, and its place in the order of publishing.
+pub(super) const FIND_RECONCILED: &str = "SELECT s.seq, d.out_seq FROM seen s JOIN delivery d ON d.seq = s.seq WHERE s.id = ?1 AND s.hash = x''";
 
 fn webhook_number(
     tx: &Transaction<'_>,

@@ -17,6 +17,7 @@
 //! glance   single rows, for the console
 //! quarantine   what was refused, in a file and a thread of its own
 //! search       call, agent and type of each delivery, in a file of its own that can be filled anew
+//! ledger       what the topics have of each call, and what waits to be reconciled, in a file of its own
 //! ```
 //!
 //! This is the only user of SQLite. It knows nothing about Kafka beyond the numbers that the publisher settles.
@@ -29,6 +30,7 @@ mod error;
 mod glance;
 mod headers;
 mod id;
+pub mod ledger;
 pub mod look;
 mod pending;
 mod place;
@@ -203,17 +205,40 @@ impl Journal {
         deliveries: &[VerifiedDelivery],
         record_at: Timestamp,
     ) -> Vec<Result<Appended, AppendError>> {
+        self.queue_late(deliveries, record_at)
+            .into_iter()
+            .map(|answered| answered.blocking_recv().unwrap_or(Err(AppendError::Closed)))
+            .collect()
+    }
+
+    /// [`Journal::append_late`] for whoever may not block; all are queued at once.
+    pub fn appending_late(
+        &self,
+        deliveries: &[VerifiedDelivery],
+        record_at: Timestamp,
+    ) -> impl Future<Output = Vec<Result<Appended, AppendError>>> + Send + 'static + use<> {
+        let queued = self.queue_late(deliveries, record_at);
+        async move {
+            let mut appended = Vec::with_capacity(queued.len());
+            for answered in queued {
+                appended.push(answered.await.unwrap_or(Err(AppendError::Closed)));
+            }
+            appended
+        }
+    }
+
+    fn queue_late(
+        &self,
+        deliveries: &[VerifiedDelivery],
+        record_at: Timestamp,
+    ) -> Vec<oneshot::Receiver<Result<Appended, AppendError>>> {
         let append = |delivery| {
             let (answer, answered) = oneshot::channel();
             let prepared = Prepared::new(delivery).with_record_at(record_at);
             self.handle.shared.append(Waiting { prepared, answer });
             answered
         };
-        let answered: Vec<_> = deliveries.iter().map(append).collect();
-        answered
-            .into_iter()
-            .map(|answered| answered.blocking_recv().unwrap_or(Err(AppendError::Closed)))
-            .collect()
+        deliveries.iter().map(append).collect()
     }
 
     /// Makes these rows pending again, in this order, with their ids; their records are stamped with `record_at`. Blocks

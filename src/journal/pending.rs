@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::append::FIND_RECONCILED;
 use super::error::{ReadError, is_damage};
 use super::{headers, schema};
+use crate::event::Origin;
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
 
@@ -34,6 +36,8 @@ pub struct Row {
     pub record_at: Timestamp,
     /// The event's id.
     pub id: String,
+    /// How it came here.
+    pub origin: Origin,
     /// Headers worth keeping.
     pub headers: KeptHeaders,
     /// The raw body.
@@ -43,13 +47,30 @@ pub struct Row {
 }
 
 impl Reader {
-    pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
-        let conn = schema::open_reader(path)?;
-        Ok(Self {
+    /// Opens the journal at `path` to read; creates none.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, when it is no journal or a newer one, or when SQLite refuses.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        Ok(Self::of(path, schema::open_reader(path)?))
+    }
+
+    /// As [`Reader::open`], and leaves no trace beside the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`].
+    pub fn open_without_trace(path: &Path) -> Result<Self, ReadError> {
+        Ok(Self::of(path, schema::open_reader_without_trace(path)?))
+    }
+
+    fn of(path: &Path, conn: Connection) -> Self {
+        Self {
             path: path.to_owned(),
             conn,
             webhooks: HashMap::new(),
-        })
+        }
     }
 
     /// Pending rows from `from_out_seq` on, in order; stops after `max_rows` rows or once the bodies exceed `max_bytes`
@@ -78,6 +99,46 @@ impl Reader {
 }
 
 impl Reader {
+    /// The place in the order of publishing of a reconciled event, by its id; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read; the same call may succeed later.
+    pub fn reconciled(&self, id: &str) -> Result<Option<u64>, ReadError> {
+        let read = || {
+            let mut select = self.conn.prepare_cached(FIND_RECONCILED)?;
+            let found = select.query_row([id], |row| row.get::<_, i64>(1));
+            found.optional()
+        };
+        let found = read().map_err(|source| schema::read_error(&self.path, source))?;
+        Ok(found.map(i64::cast_unsigned))
+    }
+
+    /// Gives the id of each reconciled event to `each`.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read; the same call may succeed later.
+    pub fn each_reconciled(&self, mut each: impl FnMut(&str)) -> Result<(), ReadError> {
+        let mut read = || -> rusqlite::Result<()> {
+            // In pages, as all that is read. They lie between two ids that are none.
+            let mut page = self.conn.prepare_cached(
+                "SELECT id FROM seen WHERE id > ?1 AND id < 'reconcile.' AND hash = x'' ORDER BY id LIMIT ?2",
+            )?;
+            let mut last = "reconcile-".to_owned();
+            loop {
+                let ids = page.query_map((&last, PAGE_ROWS), |row| row.get::<_, String>(0))?;
+                let ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
+                ids.iter().for_each(|id| each(id));
+                match ids.into_iter().last() {
+                    Some(id) => last = id,
+                    None => return Ok(()),
+                }
+            }
+        };
+        read().map_err(|source| schema::read_error(&self.path, source))
+    }
+
     /// The oldest timestamp of a pending delivery's record; `None` when nothing is pending.
     ///
     /// # Errors
@@ -149,6 +210,7 @@ fn read_row(
     let kept = headers::read(row.get_ref(5)?.as_str_or_null()?);
     let crc: Option<u32> = row.get(6)?;
     let intact = body.is_some_and(|body| crc == Some(crc32c::crc32c(body))) && kept.is_some();
+    let (headers, origin) = kept.unwrap_or_default();
     Ok(Row {
         out_seq: row.get::<_, i64>(0)?.cast_unsigned(),
         seq: row.get::<_, i64>(1)?.cast_unsigned(),
@@ -156,7 +218,8 @@ fn read_row(
         received_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
         record_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(8)?.unwrap_or(0)),
         id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
-        headers: kept.unwrap_or_default(),
+        origin,
+        headers,
         body: body.unwrap_or_default().to_vec(),
         intact,
     })
@@ -214,6 +277,7 @@ fn unreadable(out_seq: i64, seq: i64) -> Row {
         received_at: Timestamp::from_unix_ms(0),
         record_at: Timestamp::from_unix_ms(0),
         id: String::new(),
+        origin: Origin::Webhook,
         headers: KeptHeaders::default(),
         body: Vec::new(),
         intact: false,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::error::ReadError;
 use super::{headers, place, schema, space};
+use crate::event::Origin;
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
 
@@ -74,6 +75,8 @@ pub struct Entry {
     pub id: String,
     /// When its body was complete.
     pub received_at: Timestamp,
+    /// How it came here; of damaged headers: by a webhook.
+    pub origin: Origin,
     /// What became of it.
     pub state: State,
     /// Why it is dead.
@@ -254,7 +257,7 @@ impl Viewer {
             let body: Option<Vec<u8>> = row.get(2)?;
             let sound = body.as_ref().is_none_or(|body| crc32c::crc32c(body) == crc);
             let intact = sound && kept.is_some();
-            Ok((entry, kept.unwrap_or_default(), body, intact))
+            Ok((entry, kept.unwrap_or_default().0, body, intact))
         })?;
         Ok(Some(shown))
     }
@@ -281,7 +284,9 @@ impl State {
 }
 
 pub(super) fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+    let kept = headers::read(row.get_ref(8)?.as_str_or_null()?);
     Ok(Entry {
+        origin: kept.unwrap_or_default().1,
         seq: row.get::<_, i64>(0)?.cast_unsigned(),
         out_seq: row.get::<_, i64>(1)?.cast_unsigned(),
         webhook: row.get(2)?,
@@ -302,7 +307,8 @@ pub(super) const ENTRY_FIELDS: &str =
     "d.seq, d.out_seq, coalesce(w.name, ''), d.id, d.received_ms, d.dead,
     (SELECT length(body) FROM body WHERE seq = d.seq),
     CASE WHEN d.dead IS NOT NULL THEN 2
-         WHEN d.out_seq >= (SELECT settled_out_seq FROM state) THEN 0 ELSE 1 END AS what";
+         WHEN d.out_seq >= (SELECT settled_out_seq FROM state) THEN 0 ELSE 1 END AS what,
+    d.headers";
 const ENTRIES: &str = "FROM delivery d LEFT JOIN webhook w ON w.n = d.webhook";
 
 /// Rows per read transaction: a few milliseconds.

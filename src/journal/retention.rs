@@ -9,7 +9,8 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::error::is_damage;
 use super::space::Pressure;
-use super::{Options, append, id};
+use super::{Options, append, headers, id};
+use crate::event::Origin;
 use crate::time::Timestamp;
 
 /// Where retention is, between two chunks.
@@ -43,6 +44,7 @@ struct Candidate {
     webhook: i64,
     id: String,
     hash: [u8; 32],
+    origin: Origin,
     received_ms: i64,
     published: bool,
     has_body: bool,
@@ -213,7 +215,7 @@ impl Sweeper {
 fn candidates(conn: &Connection, above: i64, settled: i64) -> rusqlite::Result<Vec<Candidate>> {
     let mut select = conn.prepare_cached(
         "SELECT seq, webhook, id, hash, received_ms, dead IS NULL AND out_seq < ?2,
-                EXISTS (SELECT 1 FROM body WHERE body.seq = delivery.seq)
+                EXISTS (SELECT 1 FROM body WHERE body.seq = delivery.seq), headers
          FROM delivery WHERE seq > ?1 ORDER BY seq LIMIT ?3",
     )?;
     let rows = select.query_map(params![above, settled, CHUNK_ROWS], read_candidate)?;
@@ -221,7 +223,9 @@ fn candidates(conn: &Connection, above: i64, settled: i64) -> rusqlite::Result<V
 }
 
 fn read_candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+    let kept = headers::read(row.get_ref(7)?.as_str_or_null()?);
     Ok(Candidate {
+        origin: kept.map_or(Origin::Webhook, |(_, origin)| origin),
         seq: row.get(0)?,
         webhook: row.get(1)?,
         id: row.get(2)?,
@@ -247,7 +251,7 @@ fn delete_row(tx: &Transaction<'_>, row: &Candidate) -> rusqlite::Result<()> {
         seen.execute(params![
             own_id,
             row.webhook,
-            append::hash_key(&row.hash),
+            append::seen_key(&row.hash, row.origin),
             row.seq
         ])?;
     }

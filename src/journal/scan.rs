@@ -50,6 +50,7 @@ impl Found {
             received_at: self.entry.received_at,
             record_at: self.entry.received_at,
             id: self.entry.id.clone(),
+            origin: self.entry.origin,
             headers: self.headers.clone(),
             body: self.body.clone()?,
             intact: self.intact,
@@ -119,7 +120,7 @@ impl Walk<'_> {
 
     fn read(&self, from: u64, until: u64) -> rusqlite::Result<(Vec<Found>, u64)> {
         let mut select = self.viewer.conn.prepare_cached(&format!(
-            "SELECT {ENTRY_FIELDS}, d.headers, d.crc, b.body
+            "SELECT {ENTRY_FIELDS}, d.crc, b.body
              FROM delivery d LEFT JOIN webhook w ON w.n = d.webhook LEFT JOIN body b ON b.seq = d.seq
              WHERE d.seq >= :from AND d.seq < :until
                AND (:state IS NULL OR what = :state)
@@ -159,7 +160,7 @@ fn read_found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
     Ok(Found {
         entry,
         intact: sound && kept.is_some(),
-        headers: kept.unwrap_or_default(),
+        headers: kept.unwrap_or_default().0,
         body,
     })
 }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use uuid::Uuid;
 
 use super::error::{OpenError, ReadError};
+use super::place;
 
 /// The newest format that this program writes.
 pub(super) const FORMAT: u32 = STEPS.len() as u32;
@@ -19,7 +20,7 @@ pub(super) const FORMAT: u32 = STEPS.len() as u32;
 const APPLICATION_ID: i32 = 0x4174_4b62;
 
 /// What brings format n to format n + 1.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     // Bodies lie apart, so that they can be deleted by range while ids stay. `seen` holds the delivery's own id:
     // the sender's ids rise with time, so that inserts meet at the tree's right edge. `queue` is what is pending.
     "CREATE TABLE state(
@@ -50,6 +51,9 @@ const STEPS: [&str; 2] = [
      CREATE TABLE queue(out_seq INTEGER PRIMARY KEY, seq INTEGER NOT NULL);",
     // The timestamp of the record of a replay; NULL stands for `received_ms`.
     "ALTER TABLE delivery ADD COLUMN record_ms INTEGER;",
+    // `headers` may say that a row was reconciled, and `seen` has such rows without a hash. The tables are the same, but who
+    // does not know that would take such a row for a delivery of a webhook.
+    "",
 ];
 
 /// Opens the file for the writer, which has made sure that it exists; brings it to this program's format.
@@ -98,11 +102,38 @@ pub(super) fn leave_wal_on_close(conn: &Connection, leave: bool) -> rusqlite::Re
 
 /// Opens the file to read, also while another process writes it; creates none.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, ReadError> {
+    open_reader_at(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// As [`open_reader`], and leaves no trace beside the file: where nobody has it open, nobody may begin to write it meanwhile.
+pub(super) fn open_reader_without_trace(path: &Path) -> Result<Connection, ReadError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    open_reader_at(path, Path::new(&untouched(path)), flags)
+}
+
+/// A file as SQLite's URI, by which it is read as it is: without a WAL there is nobody who writes.
+pub(super) fn untouched(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    let how = match place::beside(path, "-wal").exists() {
+        true => "?mode=ro",
+        false => "?mode=ro&immutable=1",
+    };
+    uri + how
+}
+
+fn open_reader_at(path: &Path, name: &Path, flags: OpenFlags) -> Result<Connection, ReadError> {
     if !path.exists() {
         return Err(ReadError::Missing(path.to_owned()));
     }
     let sqlite = |source| read_error(path, source);
-    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite)?;
+    let conn = connect(name, flags).map_err(sqlite)?;
     match format(&conn).map_err(sqlite)? {
         Format::Journal(found) if found > FORMAT => Err(ReadError::Newer {
             path: path.to_owned(),

@@ -6,6 +6,7 @@
 
 mod fields;
 mod kafka;
+mod reconcile;
 mod spans;
 mod state;
 mod totals;
@@ -21,6 +22,7 @@ use crate::time::Timestamp;
 use crate::verify::Refusal;
 use fields::Fields;
 pub use kafka::KafkaMetrics;
+pub use reconcile::{ReconcileMetrics, Window};
 pub use spans::SpanMetrics;
 pub use state::{Observed, Watched};
 pub use totals::Totals;
@@ -41,6 +43,7 @@ pub struct Metrics {
     reload_refused: IntGauge,
     fields: Fields,
     kafka: KafkaMetrics,
+    reconcile: ReconcileMetrics,
 }
 
 /// A metric with the same name and labels is a mistake in this file, which every test of it would show.
@@ -121,6 +124,7 @@ impl Metrics {
             ),
             fields: Fields::new(&registry),
             kafka: KafkaMetrics::new(&registry),
+            reconcile: ReconcileMetrics::new(&registry),
             registry,
         };
         for outcome in [COMMITTED, REFUSED] {
@@ -206,6 +210,11 @@ impl Metrics {
     /// What librdkafka tells of itself.
     pub fn kafka(&self) -> KafkaMetrics {
         self.kafka.clone()
+    }
+
+    /// What reconciliation counts.
+    pub fn reconcile(&self) -> ReconcileMetrics {
+        self.reconcile.clone()
     }
 
     /// What becomes of spans; asked for once, and only when there are traces.

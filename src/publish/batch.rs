@@ -1,13 +1,15 @@
 //! From journal rows to the records of one transaction.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::replaced::Replaced;
 use crate::config::Config;
 use crate::dialect::{self, Arrival, Unreadable, encoding};
 use crate::event::json::Document;
-use crate::event::{BRIDGE_CHECK, Stage};
+use crate::event::{BRIDGE_CHECK, Origin, Stage};
 use crate::journal::Row;
 use crate::registry::framing::Framing;
 use crate::route::{self, Fault, Letter, Place, Record};
@@ -97,7 +99,12 @@ impl Maker {
     }
 
     /// The records of a row.
-    pub(super) fn make(&self, mut row: Row, partitions: u32, framing: &Framing) -> Made {
+    pub(super) fn make(
+        &self,
+        mut row: Row,
+        partitions: u32,
+        (framing, replaced): (&Framing, &Replaced),
+    ) -> Made {
         let span = self.traces.publishing(row.headers.traceparent.as_deref());
         if let Some(span) = &span {
             row.headers.traceparent = Some(span.traceparent());
@@ -112,19 +119,21 @@ impl Maker {
             call_id,
             counted,
             ..
-        } = self.tell(&row, &place).unwrap_or_else(|unreadable| {
-            tracing::warn!(
-                webhook = row.webhook,
-                seq = row.seq,
-                id = clip(&row.id),
-                reason = unreadable.reason(),
-                "dead letter: {unreadable}"
-            );
-            Told::letter(
-                self.dead_letter(&row, None, &Fault::from(&unreadable), &place),
-                unreadable.reason(),
-            )
-        });
+        } = self
+            .tell(&row, &place, Some(replaced))
+            .unwrap_or_else(|unreadable| {
+                tracing::warn!(
+                    webhook = row.webhook,
+                    seq = row.seq,
+                    id = clip(&row.id),
+                    reason = unreadable.reason(),
+                    "dead letter: {unreadable}"
+                );
+                Told::letter(
+                    self.dead_letter(&row, None, &Fault::from(&unreadable), &place),
+                    unreadable.reason(),
+                )
+            });
         for record in &mut records {
             framing.apply(record);
         }
@@ -145,7 +154,7 @@ impl Maker {
             out_seq: row.out_seq,
             partitions,
         };
-        self.tell(row, &place).unwrap_or_else(|unreadable| {
+        self.tell(row, &place, None).unwrap_or_else(|unreadable| {
             Told::letter(
                 self.dead_letter(row, None, &Fault::from(&unreadable), &place),
                 unreadable.reason(),
@@ -160,7 +169,12 @@ impl Maker {
             vec![self.dead_letter(&made.row, made.call_id.as_deref(), fault, &made.place)];
     }
 
-    fn tell(&self, row: &Row, place: &Place) -> Result<Told, Unreadable> {
+    fn tell(
+        &self,
+        row: &Row,
+        place: &Place,
+        replaced: Option<&Replaced>,
+    ) -> Result<Told, Unreadable> {
         let body = encoding::decode(
             &row.body,
             row.headers.content_encoding.as_deref(),
@@ -171,8 +185,15 @@ impl Maker {
             webhook: &row.webhook,
             id: &row.id,
             received_at: row.received_at,
+            origin: row.origin,
         };
-        let event = dialect::parse(&document, &arrival)?;
+        let mut event = dialect::parse(&document, &arrival)?;
+        if let (Some(replaced), Origin::Webhook, Some(stage)) =
+            (replaced, row.origin, event.stage())
+        {
+            let id = replaced.by(&event.call_id, stage, row.out_seq);
+            event.source.replaces = id.map(Cow::Owned);
+        }
         let record = Record {
             timestamp: row.record_at,
             ..route::event(

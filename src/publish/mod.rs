@@ -14,15 +14,19 @@
 //! calls     what waits for Kafka, and may be left behind
 //! properties  what librdkafka says to the configured ones
 //! reach     whether Kafka answers at all                 rights    what the bridge's principal may do
+//! held      which events of which calls the topics have   elect     one of several bridges, for reconciliation both
 //! routes    which webhooks have topics of their own, while that changes
+//! replaced  what a webhook's late event stands in the place of
 //! ```
 
 mod arrived;
 mod batch;
 mod calls;
 pub mod client;
+pub mod elect;
 pub mod embedded;
 pub mod follow;
+pub mod held;
 mod obstacle;
 mod poison;
 pub mod preview;
@@ -30,6 +34,7 @@ mod producer;
 pub mod properties;
 pub mod reach;
 mod recover;
+mod replaced;
 pub mod rights;
 mod routes;
 mod state;
@@ -43,6 +48,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use self::replaced::Reconciled;
+use self::replaced::Replaced;
 pub use self::routes::Routes;
 pub use self::state::State;
 use self::topics::{Topics, TopicsError};
@@ -60,6 +67,7 @@ pub struct Publisher {
     state: State,
     schema_ids: Ids,
     routes: Routes,
+    reconciled: Reconciled,
 }
 
 impl Publisher {
@@ -89,9 +97,15 @@ impl Publisher {
     ) -> Result<Self, StartError> {
         Topics::connect(&config.kafka)?;
         let (stop, state) = (Stop::default(), State::default());
+        let reconciled = Reconciled::default();
+        let replaced = Replaced::new(
+            journal.clone(),
+            config.journal.path.clone(),
+            reconciled.clone(),
+        );
         let worker = Worker::new(
             config,
-            journal,
+            (journal, replaced),
             telemetry,
             timing,
             (stop.clone(), state.clone()),
@@ -107,6 +121,7 @@ impl Publisher {
             state,
             schema_ids,
             routes,
+            reconciled,
         })
     }
 
@@ -118,6 +133,11 @@ impl Publisher {
     /// The schema ids that records carry; somebody must ask for them ([`Ids::keep`]).
     pub fn schema_ids(&self) -> Ids {
         self.schema_ids.clone()
+    }
+
+    /// Which events were reconciled, to be told of more.
+    pub fn reconciled(&self) -> Reconciled {
+        self.reconciled.clone()
     }
 
     /// How publishing goes.
@@ -190,20 +210,22 @@ impl Default for Timing {
 
 /// A flag that threads can wait for.
 #[derive(Debug, Clone, Default)]
-struct Stop(Arc<(Mutex<bool>, Condvar)>);
+pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
 
 impl Stop {
-    fn set(&self) {
+    /// Sets it, for good.
+    pub fn set(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_all();
     }
 
-    fn is_set(&self) -> bool {
+    /// Whether it is set.
+    pub fn is_set(&self) -> bool {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it was set within `timeout`.
-    fn wait(&self, timeout: Duration) -> bool {
+    pub fn wait(&self, timeout: Duration) -> bool {
         let flag = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.1.wait_timeout_while(flag, timeout, |set| !*set);
         *waited.unwrap_or_else(PoisonError::into_inner).0

@@ -91,10 +91,13 @@ pub fn try_rights(
         let marked = trial.judge(mark, |trial| trial.mark(mark_topic));
         rights.missing.extend(marked.err());
     }
-    let limits = admin.setting(topics, LATEST_TIMESTAMP);
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let limits = admin.settings(&names, &[LATEST_TIMESTAMP]);
     for topic in topics {
         let leaderless = trial.leaderless(topic);
-        let limit = limits.get(topic);
+        let limit = limits
+            .get(topic)
+            .and_then(|told| told.get(LATEST_TIMESTAMP));
         let beyond = limit.and_then(|limit| beyond(limit, Timestamp::now()));
         match beyond {
             Some(beyond) if leaderless.is_empty() && rights.clock != Clock::Behind => {

@@ -27,7 +27,7 @@ impl Worker {
         let mut batch = Vec::with_capacity(rows.len());
         for row in rows {
             if row.intact {
-                batch.push(self.maker.make(row, partitions, framing));
+                batch.push(self.maker.make(row, partitions, (framing, &self.replaced)));
             } else {
                 tracing::error!(
                     seq = row.seq,

@@ -17,6 +17,7 @@ use super::client::producer_properties;
 use super::poison;
 use super::producer::{Identity, Producer, Refused};
 use super::recover::{Mark, Marks};
+use super::replaced::Replaced;
 use super::topics::{Plan, Topics, TopicsError};
 use super::{Routes, State, Stop, Timing};
 use crate::config::Config;
@@ -31,6 +32,7 @@ use crate::traces::Traces;
 /// What the publisher's thread has.
 pub(super) struct Worker {
     pub(super) journal: Journal,
+    pub(super) replaced: Replaced,
     pub(super) kafka: BTreeMap<String, String>,
     pub(super) plan: Plan,
     pub(super) maker: Maker,
@@ -106,7 +108,7 @@ struct Session {
 impl Worker {
     pub(super) fn new(
         config: &Config,
-        journal: Journal,
+        (journal, replaced): (Journal, Replaced),
         (metrics, traces): (Metrics, Traces),
         timing: Timing,
         (stop, state): (Stop, State),
@@ -121,6 +123,7 @@ impl Worker {
             timing,
             metrics,
             journal,
+            replaced,
             stop,
             state,
         }
@@ -128,6 +131,7 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         let mut pause = FIRST_PAUSE;
+        self.replaced.load();
         loop {
             if let Some(config) = self.routes.take_change() {
                 self.reroute(&config);

@@ -303,7 +303,9 @@ impl Shared {
         }
         drop(whole.share);
         if !is_check(&appended) {
-            endpoint.metrics.signed_by(secret_place);
+            if let Some(place) = secret_place {
+                endpoint.metrics.signed_by(place);
+            }
             endpoint.metrics.durable_since(received);
             endpoint.count_append(&appended);
         }

@@ -12,7 +12,10 @@ use hyper::HeaderMap;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::atoms::answers::FetchedCall;
 use crate::config::{StaticHeader, Webhook};
+use crate::dialect::api;
+use crate::event::{Origin, Stage};
 use crate::receive::delivery::{Delivery, KeptHeaders, WebhookName};
 use crate::time::Timestamp;
 use proof::{KeptProof, ProofKey};
@@ -80,7 +83,7 @@ fn judge(
         Some(factor) if !shows(factor) => refused(delivery, Refusal::SecondFactor),
         Some(_) | None => Ok(VerifiedDelivery {
             delivery,
-            secret_place,
+            voucher: Voucher::Signature { secret_place },
         }),
     }
 }
@@ -119,19 +122,64 @@ impl Refusal {
     }
 }
 
-/// A delivery whose signature matched; only this module makes one.
+/// A delivery that is the sender's word: its signature matched, or its API gave it to us. Only this module makes one.
 #[derive(Debug)]
 pub struct VerifiedDelivery {
     delivery: Delivery,
-    secret_place: usize,
+    voucher: Voucher,
+}
+
+/// Why a delivery is the sender's word.
+#[derive(Debug)]
+enum Voucher {
+    /// A secret of the webhook made its signature: the one in this place.
+    Signature { secret_place: usize },
+    /// The API answered it to our own key, as the event of this stage.
+    Answer { id: String, stage: Stage },
 }
 
 impl VerifiedDelivery {
+    /// What the API answered about a call, as the event of a stage that a webhook should have brought.
+    pub fn of_answer(
+        call: &FetchedCall,
+        stage: Stage,
+        webhook: WebhookName,
+        received_at: Timestamp,
+    ) -> Self {
+        let delivery = Delivery {
+            webhook,
+            received_at,
+            headers: KeptHeaders::default(),
+            body: call.body().clone(),
+        };
+        let id = api::id(call.call_id(), stage);
+        Self {
+            delivery,
+            voucher: Voucher::Answer { id, stage },
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn for_test(delivery: Delivery) -> Self {
         Self {
             delivery,
-            secret_place: 0,
+            voucher: Voucher::Signature { secret_place: 0 },
+        }
+    }
+
+    /// How it came here.
+    pub fn origin(&self) -> Origin {
+        match &self.voucher {
+            Voucher::Signature { .. } => Origin::Webhook,
+            Voucher::Answer { stage, .. } => Origin::Reconcile(*stage),
+        }
+    }
+
+    /// The event's id, where that is no part of the body: of what the API answered.
+    pub fn answered_id(&self) -> Option<&str> {
+        match &self.voucher {
+            Voucher::Signature { .. } => None,
+            Voucher::Answer { id, .. } => Some(id),
         }
     }
 
@@ -160,9 +208,13 @@ impl VerifiedDelivery {
         &self.delivery.body
     }
 
-    /// Which of the webhook's secrets matched, counted from 0: after a rotation the old one should fall silent.
-    pub fn secret_place(&self) -> usize {
-        self.secret_place
+    /// Which of the webhook's secrets matched, counted from 0: after a rotation the old one should fall silent. `None` where
+    /// nothing was signed.
+    pub fn secret_place(&self) -> Option<usize> {
+        match &self.voucher {
+            Voucher::Signature { secret_place } => Some(*secret_place),
+            Voucher::Answer { .. } => None,
+        }
     }
 }
 
@@ -239,7 +291,7 @@ mod tests {
         };
         let told = |result: Result<VerifiedDelivery, Box<Refused>>| {
             result
-                .map(|verified| verified.secret_place())
+                .map(|verified| verified.secret_place().unwrap())
                 .map_err(|refused| refused.refusal)
         };
         let at_once = told(verify(delivery, &headers, &verifier));

@@ -217,7 +217,7 @@ fn topics_that_are_not_as_they_should_be_are_told_one_by_one() {
     let bridge = sound(&prefix).with("TOPICS__RETENTION", "7d");
     let topic = |name: &str| format!("{prefix}{name}");
     let retention = ("retention.ms", "604800000");
-    let roomy = ("max.message.bytes", "20000000");
+    let roomy = ("max.message.bytes", "40000000");
     broker.create_topic_with(&topic("pre-conversation"), 2, &[retention, roomy]);
     broker.create_topic_with(
         &topic("post-conversation"),

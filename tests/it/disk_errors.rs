@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::bridge::Bridge;
 use crate::harness::disk::{self, Disk};
@@ -53,6 +54,11 @@ fn while_every_fsync_fails_nothing_is_accepted_and_then_it_goes_on() {
             meanwhile.accepted
         );
         bridge.await_readiness(false);
+        // It asks the disk twice a second whether it writes again: as long as it does not, it is not ready.
+        let asked_some_times = Instant::now() + Duration::from_millis(1_800);
+        while Instant::now() < asked_some_times {
+            assert!(bridge.readiness().is_err(), "ready while every fsync fails");
+        }
         (strace, meanwhile)
     };
     let (strace, meanwhile) = broken(&mut bridge, "during");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use atoms_kafka_bridge::config::Config;
 use atoms_kafka_bridge::dialect::{self, Arrival};
 use atoms_kafka_bridge::documents;
+use atoms_kafka_bridge::event::Origin;
 use atoms_kafka_bridge::event::json::{Document, peek_id};
 use atoms_kafka_bridge::receive::delivery::KeptHeaders;
 use atoms_kafka_bridge::route::{self, Fault, Letter, Place, Record};
@@ -239,6 +240,7 @@ fn record(body: &[u8], headers: &KeptHeaders) -> Record {
         webhook: "default",
         id: &id,
         received_at,
+        origin: Origin::Webhook,
     };
     let document = Document::parse(body).map_err(dialect::Unreadable::from);
     let event = document

@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use atoms_kafka_bridge::dialect::{self, Arrival};
+use atoms_kafka_bridge::event::Origin;
 use atoms_kafka_bridge::event::json::{Document, peek_id};
 use atoms_kafka_bridge::event::schema;
 use atoms_kafka_bridge::time::Timestamp;
@@ -97,6 +98,7 @@ fn outcome(body: &[u8]) -> (&'static str, String) {
         webhook: "default",
         id: &id,
         received_at: Timestamp::parse("2026-05-08T07:52:55.412Z").unwrap(),
+        origin: Origin::Webhook,
     };
     let document = Document::parse(body).map_err(dialect::Unreadable::from);
     let event = document

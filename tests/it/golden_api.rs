@@ -6,9 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use atoms_kafka_bridge::dialect::{Arrival, api};
+use atoms_kafka_bridge::dialect::{self, Arrival, api};
 use atoms_kafka_bridge::event::json::Document;
-use atoms_kafka_bridge::event::{Stage, schema};
+use atoms_kafka_bridge::event::{Origin, Stage, schema};
 use atoms_kafka_bridge::time::Timestamp;
 
 use crate::tree::Tree;
@@ -94,9 +94,10 @@ fn event(body: &str, stage: Stage) -> String {
         webhook: "default",
         id: &id,
         received_at: Timestamp::parse("2026-05-08T08:52:55.412Z").unwrap(),
+        origin: Origin::Reconcile(stage),
     };
     let document = Document::parse(body.as_bytes()).unwrap();
-    let event = api::parse(&document, &arrival, stage).unwrap_or_else(|e| panic!("{e}: {body}"));
+    let event = dialect::parse(&document, &arrival).unwrap_or_else(|e| panic!("{e}: {body}"));
     serde_json::to_string_pretty(&event).unwrap() + "\n"
 }
 

@@ -12,7 +12,7 @@
 
 use atoms_kafka_bridge::dialect::{self, Arrival};
 use atoms_kafka_bridge::event::json::Document;
-use atoms_kafka_bridge::event::{Stage, schema};
+use atoms_kafka_bridge::event::{Origin, Stage, schema};
 use atoms_kafka_bridge::time::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -100,6 +100,7 @@ fn parse(body: &str) -> Tree {
         webhook: "default",
         id: "69fd96578d7c3809f58ce555",
         received_at: Timestamp::from_unix_ms(1_778_226_775_412),
+        origin: Origin::Webhook,
     };
     let document = Document::parse(body.as_bytes()).unwrap_or_else(|e| panic!("{e}: {body}"));
     let event = dialect::parse(&document, &arrival).unwrap_or_else(|e| panic!("{e}: {body}"));

@@ -1,9 +1,9 @@
 //! Of what the API knows of a call nothing is missing from its three events together; and of the evaluation, which comes
 //! later than the rest, nothing from its own event.
 
-use atoms_kafka_bridge::dialect::{Arrival, api};
-use atoms_kafka_bridge::event::Stage;
+use atoms_kafka_bridge::dialect::{self, Arrival, api};
 use atoms_kafka_bridge::event::json::Document;
+use atoms_kafka_bridge::event::{Origin, Stage};
 use atoms_kafka_bridge::time::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -102,9 +102,10 @@ fn events(sent: &Sent) -> [Tree; 3] {
             webhook: "default",
             id: &id,
             received_at: Timestamp::from_unix_ms(1_778_226_775_412),
+            origin: Origin::Reconcile(stage),
         };
         let document = Document::parse(body.as_bytes()).unwrap_or_else(|e| panic!("{e}: {body}"));
-        let event = api::parse(&document, &arrival, stage);
+        let event = dialect::parse(&document, &arrival);
         let event = event.unwrap_or_else(|e| panic!("{e}: {body}"));
         Tree::read(&serde_json::to_string(&event).unwrap())
     })

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::bridge::{Bridge, SECRET, post, post_with};
 use crate::harness::http::Client;
-use crate::harness::{calls, shared_broker, unique, until};
+use crate::harness::{SetOnDrop, calls, shared_broker, unique, until};
 
 #[test]
 fn a_hundred_deliveries_refused_for_a_wrong_secret_reach_their_topics_once_it_is_mended() {
@@ -191,9 +191,9 @@ fn a_flood_of_100_000_unsigned_deliveries_leaves_the_journal_and_the_signed_unto
     let over = AtomicBool::new(false);
     let (beside, took) = thread::scope(|scope| {
         let flood = scope.spawn(|| {
+            let _over = SetOnDrop(&over);
             let began = Instant::now();
             flood(&bridge, FLOOD);
-            over.store(true, Ordering::Relaxed);
             began.elapsed()
         });
         let beside = post_signed(&bridge, &mut sent, |_| over.load(Ordering::Relaxed));

@@ -77,7 +77,13 @@ impl Client {
             self.pace.turn().await;
             // Only a streamed body cannot be cloned.
             let request = request.try_clone().ok_or(AtomsError::BaseUrl)?;
-            let failure = match self.once(call, request).await {
+            let answer = self.once(call, request).await;
+            let outcome = answer
+                .as_ref()
+                .map(|_| ())
+                .map_err(|failure| &failure.error);
+            self.requests.count(outcome);
+            let failure = match answer {
                 Ok(data) => return Ok(data),
                 Err(failure) => failure,
             };

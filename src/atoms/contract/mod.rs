@@ -9,6 +9,8 @@ mod table;
 
 use serde_json::Value;
 
+use crate::event::fold;
+
 pub use self::shape::{Field, Shape};
 pub use self::table::{
     AGENTS, ALL, CALL, CALLS, CREATE_WEBHOOK, DELETE_WEBHOOK, RETRIES, SEARCH_CALLS, SUBSCRIBE,
@@ -171,6 +173,13 @@ pub fn judge(exchange: &Exchange<'_>) -> Vec<String> {
     let mut departures = call.request_departures(exchange);
     departures.extend(call.answer_departures(exchange.status, exchange.answered));
     departures
+}
+
+/// Whether a call of this status has not ended yet.
+pub fn goes_on(status: &str) -> bool {
+    let folded = |word: &str| word.chars().map(fold).collect::<String>();
+    let status = folded(status.trim());
+    status.is_empty() || table::GOING_ON.iter().any(|word| folded(word) == status)
 }
 
 /// Whether a text can be an id in a path: nothing that would lead elsewhere.

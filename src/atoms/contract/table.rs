@@ -362,3 +362,7 @@ const STATUSES: [&str; 10] = [
     "cancelled",
     "busy",
 ];
+
+/// Those of a call that has not ended. Any other word is taken for an end.
+pub(super) const GOING_ON: [&str; 5] =
+    ["pending", "in_progress", "in_queue", "processing", "active"];

@@ -8,12 +8,11 @@ mod list;
 mod report;
 mod secret;
 
-use reqwest::Url;
-
 use super::output::Output;
 use super::{Common, Ended, check};
 use crate::atoms::Client;
 use crate::atoms::answers::RemoteWebhook;
+use crate::atoms::setup::name_of;
 use crate::config::{Config, Loaded, Need};
 use crate::receive::delivery::WebhookName;
 
@@ -88,13 +87,4 @@ impl Side {
         };
         webhook.secrets.contains(secret)
     }
-}
-
-/// The configured webhook that an address means by its path.
-fn name_of(url: &str) -> Option<WebhookName> {
-    let url = Url::parse(url).ok()?;
-    let (before, name) = url.path().trim_end_matches('/').rsplit_once('/')?;
-    before
-        .ends_with("/webhooks")
-        .then(|| WebhookName::parse(name))?
 }

@@ -12,7 +12,7 @@ use crate::journal::read::Viewer;
 /// Arguments of `journal export`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One JSON object a line, in the order of arrival: seq, outSeq, webhook, id, receivedAt, state, reason, headers, intact and
+One JSON object a line, in the order of arrival: seq, outSeq, webhook, id, receivedAt, origin, state, reason, headers, intact and
 the raw body as text (body) or, when it is no UTF-8, in hex (bodyHex). What is not known is absent.
 
 Examples:

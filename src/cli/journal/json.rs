@@ -52,6 +52,7 @@ pub(super) struct EntryLine<'a> {
     webhook: &'a str,
     id: &'a str,
     received_at: Timestamp,
+    origin: &'static str,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -67,6 +68,7 @@ impl<'a> EntryLine<'a> {
             webhook: &entry.webhook,
             id: &entry.id,
             received_at: entry.received_at,
+            origin: entry.origin.name(),
             state: state_name(entry.state),
             reason: entry.reason.as_deref(),
             body_bytes: entry.body_bytes,

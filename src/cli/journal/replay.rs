@@ -122,9 +122,11 @@ impl Replay {
                 self.outcome.gone += gone;
                 Ok(())
             }
-            Response::Retried(_) | Response::Dropped { .. } | Response::Failed { .. } => {
-                Err(ControlError::Unknown.into())
-            }
+            Response::Retried(_)
+            | Response::Dropped { .. }
+            | Response::Reconciling
+            | Response::Reconciled(_)
+            | Response::Failed { .. } => Err(ControlError::Unknown.into()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What people and programs read of the journal, and that no payload steers a terminal.
 
 use super::*;
+use crate::event::Origin;
 
 fn entry() -> Entry {
     Entry {
@@ -9,6 +10,7 @@ fn entry() -> Entry {
         webhook: "default".into(),
         id: "69fd".into(),
         received_at: Timestamp::from_unix_ms(0),
+        origin: Origin::Webhook,
         state: State::Dead,
         reason: Some("too large".into()),
         body_bytes: Some(2),
@@ -62,7 +64,7 @@ fn a_body_that_is_damaged_binary_or_gone_says_so() {
 fn json_carries_a_binary_body_in_hex() {
     let (entry, headers) = (entry(), KeptHeaders::default());
     let line = ShownLine::new(&entry, &headers, Some(b"\xff"), true);
-    let expected = r#"{"seq":7,"outSeq":9,"webhook":"default","id":"69fd","receivedAt":"1970-01-01T00:00:00.000Z","state":"dead","reason":"too large","bodyBytes":2,"headers":{},"intact":true,"bodyHex":"ff"}"#;
+    let expected = r#"{"seq":7,"outSeq":9,"webhook":"default","id":"69fd","receivedAt":"1970-01-01T00:00:00.000Z","origin":"webhook","state":"dead","reason":"too large","bodyBytes":2,"headers":{},"intact":true,"bodyHex":"ff"}"#;
     assert_eq!(serde_json::to_string(&line).unwrap(), expected);
 }
 

@@ -150,7 +150,11 @@ fn discard(
         let ids = page.iter().map(|listed| listed.id).collect();
         match control.ask(Request::Drop { ids })? {
             Response::Dropped { count } => dropped += count,
-            Response::Replayed { .. } | Response::Retried(_) | Response::Failed { .. } => {
+            Response::Replayed { .. }
+            | Response::Retried(_)
+            | Response::Reconciling
+            | Response::Reconciled(_)
+            | Response::Failed { .. } => {
                 return Err(ControlError::Unknown.into());
             }
         }

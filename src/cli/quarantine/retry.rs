@@ -106,9 +106,11 @@ fn retry_page(control: &mut Control, page: &[Listed]) -> Result<Retried, Failed>
     let ids = page.iter().map(|listed| listed.id).collect();
     match control.ask(Request::Retry { ids })? {
         Response::Retried(retried) => Ok(retried),
-        Response::Replayed { .. } | Response::Dropped { .. } | Response::Failed { .. } => {
-            Err(ControlError::Unknown.into())
-        }
+        Response::Replayed { .. }
+        | Response::Dropped { .. }
+        | Response::Reconciling
+        | Response::Reconciled(_)
+        | Response::Failed { .. } => Err(ControlError::Unknown.into()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::Body;
 use crate::cli::Ended;
 use crate::cli::output::{Output, OutputError, printable};
 use crate::dialect::{Arrival, parse};
+use crate::event::Origin;
 use crate::event::json::{Document, peek_id};
 use crate::sender::post::{Answer, innermost};
 use crate::sender::samples::Dialect;
@@ -35,6 +36,7 @@ impl What {
             webhook: "",
             id: &id,
             received_at: Timestamp::from_unix_ms(0),
+            origin: Origin::Webhook,
         };
         let Ok(document) = Document::parse(&body.bytes) else {
             return Self::default();

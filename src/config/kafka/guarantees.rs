@@ -32,7 +32,7 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
         "topic.blacklist" => "the bridge must see its topics",
         "isolation.level" => "the bridge reads only what was committed",
         "group.id" | "group.instance.id" | "group.protocol" => {
-            "the mark of what is published is kept under a group made from the journal's uuid, which has no members"
+            "groups are the bridge's own: the mark of what is published is kept under one made from the journal's uuid"
         }
         "enable.auto.commit" | "auto.commit.enable" => {
             "the mark of what is published is committed with the events themselves, in one transaction"

@@ -19,6 +19,11 @@ fn the_key_is_found_in_its_usual_variable_unless_something_else_is_written() {
         assert_eq!(config.atoms.base_url, "https://api.smallest.ai/atoms/v1");
         assert_eq!(config.atoms.requests_per_second, 5);
         assert_eq!(config.atoms.timeout, Duration::from_secs(30));
+        let times = (config.atoms.reconcile_every, config.atoms.settling_time);
+        assert_eq!(
+            times,
+            (Some(Duration::from_secs(60)), Duration::from_secs(600))
+        );
     }
 }
 
@@ -63,6 +68,19 @@ fn a_key_over_plain_http_is_warned_of_but_not_on_this_machine() {
         assert_eq!(!loaded.warnings.is_empty(), warned, "{url}");
         assert!(!loaded.config.atoms.base_url.ends_with('/'));
     }
+}
+
+#[test]
+fn reconciliation_can_be_left_to_commands() {
+    let config = load("[atoms]\nreconcile_every = \"off\"", &[])
+        .unwrap()
+        .config;
+    assert_eq!(config.atoms.reconcile_every, None);
+    let found = problems("[atoms]\nreconcile_every = \"never\"", &[]);
+    assert!(
+        found.len() == 1 && found[0].contains("or \"off\""),
+        "{found:?}"
+    );
 }
 
 #[test]

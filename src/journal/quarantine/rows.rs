@@ -6,6 +6,7 @@ use super::super::{headers, space};
 use super::Candidate;
 use super::store::{Filter, Listed};
 use crate::dialect::{self, encoding::is_encoded};
+use crate::event::Origin;
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
 use crate::verify::proof::ProofKey;
@@ -35,7 +36,7 @@ pub(super) fn insert(
             delivery.received_at.unix_ms(),
             refusal.reason(),
             call_id,
-            headers::write(&delivery.headers),
+            headers::write(&delivery.headers, Origin::Webhook),
             proof,
             &delivery.body[..],
         ])?;

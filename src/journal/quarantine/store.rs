@@ -253,7 +253,7 @@ impl Store {
         let webhook = WebhookName::parse(row.get_ref(0)?.as_str()?);
         let headers = headers::read(row.get_ref(2)?.as_str_or_null()?);
         let proof = serde_json::from_str(row.get_ref(3)?.as_str()?).ok();
-        let (Some(webhook), Some(headers), Some(proof)) = (webhook, headers, proof) else {
+        let (Some(webhook), Some((headers, _)), Some(proof)) = (webhook, headers, proof) else {
             return Ok(None);
         };
         Ok(Some(Kept {

@@ -3,6 +3,7 @@
 mod limits;
 mod model;
 mod promises;
+mod reconciled;
 mod replay;
 mod view;
 

@@ -94,6 +94,7 @@ pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 mod tests {
     use super::*;
     use crate::dialect::{self, Arrival};
+    use crate::event::Origin;
     use crate::event::json::Document;
     use crate::time::Timestamp;
 
@@ -119,6 +120,7 @@ mod tests {
                 webhook: "default",
                 id: "id",
                 received_at: Timestamp::from_unix_ms(0),
+                origin: Origin::Webhook,
             };
             let event = dialect::parse(&document, &arrival).unwrap();
             let bytes = serde_json::to_vec(&event).unwrap().len();

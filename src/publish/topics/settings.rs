@@ -103,17 +103,20 @@ impl Topics {
         Ok(())
     }
 
-    /// What topics are set to by this name, also by their broker's default; without those of which Kafka does not tell it.
-    pub(in crate::publish) fn setting(
+    /// What each topic is set to by these names, also by its broker's default; of all are asked at once, and what Kafka does
+    /// not tell is left out.
+    pub(in crate::publish) fn settings<'n>(
         &self,
-        topics: &[String],
-        name: &str,
-    ) -> BTreeMap<String, String> {
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let told = self.entries(&topics).unwrap_or_default().into_iter();
-        let values = told.filter_map(|(topic, entries)| {
-            let mut entries = entries.into_iter();
-            Some((topic, entries.find(|entry| entry.name == name)?.value?))
+        topics: &[&str],
+        names: &[&'n str],
+    ) -> BTreeMap<String, BTreeMap<&'n str, String>> {
+        let told = self.entries(topics).unwrap_or_default().into_iter();
+        let values = told.map(|(topic, entries)| {
+            let wanted = entries.into_iter().filter_map(|entry| {
+                let name = names.iter().find(|name| **name == entry.name)?;
+                Some((*name, entry.value?))
+            });
+            (topic, wanted.collect())
         });
         values.collect()
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::dialect::{Arrival, parse};
+use crate::event::Origin;
 use crate::event::json::{Document, peek_id};
 
 const CALLS: u64 = 40;
@@ -22,6 +23,7 @@ fn events(dialect: Dialect, number: u64) -> Vec<Value> {
             webhook: "default",
             id: &id,
             received_at: now(),
+            origin: Origin::Webhook,
         };
         let event = parse(&document, &arrival).unwrap();
         assert_eq!(event.stage(), Some(sample.stage), "{}", sample.body);
@@ -111,8 +113,9 @@ fn the_api_knows_the_same_of_a_call_as_its_deliveries_tell() {
                 webhook: "default",
                 id: "x",
                 received_at: now(),
+                origin: Origin::Reconcile(stage),
             };
-            let event = crate::dialect::api::parse(&document, &arrival, stage).unwrap();
+            let event = parse(&document, &arrival).unwrap();
             let event = serde_json::to_value(&event).unwrap();
             for place in [
                 "callId",

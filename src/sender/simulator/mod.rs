@@ -105,6 +105,35 @@ impl Simulator {
         self.state().world.add_webhook(url, "by hand", events)
     }
 
+    /// An agent's subscription to a type, as if its owner had made it in the dashboard.
+    pub fn subscribe(&self, webhook_id: &str, agent_id: &str, stage: Stage) {
+        self.state().world.subscribe(agent_id, webhook_id, stage);
+    }
+
+    /// Takes all of an agent's subscriptions away.
+    pub fn unsubscribe(&self, agent_id: &str) {
+        self.state()
+            .world
+            .subscriptions
+            .retain(|row| row.agent_id != agent_id);
+    }
+
+    /// Has a webhook deliver to another address.
+    pub fn move_webhook(&self, webhook_id: &str, url: &str) {
+        if let Some(webhook) = self.state().world.webhook(webhook_id) {
+            url.clone_into(&mut webhook.url);
+        }
+    }
+
+    /// Removes a webhook, and whoever subscribes to it.
+    pub fn remove_webhook(&self, webhook_id: &str) {
+        let world = &mut self.state().world;
+        world
+            .subscriptions
+            .retain(|row| row.webhook_id != webhook_id);
+        world.webhooks.retain(|webhook| webhook.id != webhook_id);
+    }
+
     /// What a webhook signs with.
     pub fn secret_of(&self, webhook_id: &str) -> Option<String> {
         self.state().world.secret_of(webhook_id)

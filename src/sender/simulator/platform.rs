@@ -85,8 +85,8 @@ pub(super) struct Due {
 #[derive(Debug, Default)]
 pub(super) struct Posters(Mutex<HashMap<Target, Poster>>);
 
-/// A webhook, and the headers that it has at the time.
-type Target = (String, BTreeMap<String, String>);
+/// A webhook, with the address and the headers that it has at the time.
+type Target = (String, String, BTreeMap<String, String>);
 
 impl Posters {
     pub(super) async fn post(&self, due: &Due) -> Outcome {
@@ -103,7 +103,7 @@ impl Posters {
 
     fn poster(&self, due: &Due) -> Option<Poster> {
         let mut posters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (due.webhook_id.clone(), due.headers.clone());
+        let key = (due.webhook_id.clone(), due.url.clone(), due.headers.clone());
         if let Some(poster) = posters.get(&key) {
             return Some(poster.clone());
         }

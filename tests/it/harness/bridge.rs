@@ -106,6 +106,11 @@ impl Bridge {
             .insert(format!("ATOMS_BRIDGE__{key}"), value.to_owned());
     }
 
+    /// [`Bridge::with_variable`] for a bridge that has run before.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Sets any variable of the environment.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());

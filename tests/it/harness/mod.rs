@@ -4,7 +4,7 @@
 //! nothing waits by sleeping a fixed time: every wait is for a condition, with a deadline that says what was missing.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ pub(crate) mod collector;
 pub(crate) mod disk;
 pub(crate) mod foreign;
 pub(crate) mod gate;
+pub(crate) mod healing;
 pub(crate) mod hop;
 pub(crate) mod http;
 pub(crate) mod java;
@@ -64,6 +65,15 @@ pub(crate) fn until<T>(
             }
             Err(_) => thread::sleep(BETWEEN_PROBES),
         }
+    }
+}
+
+/// Says when it is dropped that something is over, so that nobody watches on when an assertion has failed meanwhile.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::thread;
 
+use atoms_kafka_bridge::event::Stage;
 use atoms_kafka_bridge::sender::samples::api::Recorded;
 use atoms_kafka_bridge::sender::simulator::{self, KEY};
 use tokio::runtime::Runtime;
@@ -40,6 +41,12 @@ impl Simulator {
         bridge
             .with("ATOMS__BASE_URL", &self.simulator.base_url())
             .with_variable("ATOMS_API_KEY", KEY)
+    }
+
+    /// A call comes to a stage, and who subscribes to that is told.
+    pub(crate) fn advance(&self, call_id: &str, stage: Stage) {
+        self.runtime
+            .block_on(self.simulator.advance(call_id, stage));
     }
 
     /// A call from beginning to end, with its deliveries.

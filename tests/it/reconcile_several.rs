@@ -1,0 +1,136 @@
+//! Several bridges on the same topics: one reconciles at a time, by what is on the topics, whoever published it.
+
+use std::time::Duration;
+
+use atoms_kafka_bridge::event::Stage;
+use atoms_kafka_bridge::sender::simulator::{Listed, Loss};
+
+use crate::harness::bridge::Bridge;
+use crate::harness::healing::{Healing, call};
+use crate::harness::{shared_broker, unique, until};
+
+#[test]
+fn two_bridges_publish_nothing_that_the_other_has_and_one_goes_on_when_the_other_dies() {
+    let broker = shared_broker();
+    let prefix = unique("several") + ".";
+    let mut healing = Healing::new(&broker.address(), &prefix)
+        .with("ATOMS__RECONCILE_EVERY", "300ms")
+        .with("ATOMS__SETTLING_TIME", "2s")
+        .start();
+    let secret = healing.simulator.secret_of(&healing.webhook).unwrap();
+    let other = healing
+        .simulator
+        .known_to(Bridge::new(&broker.address()))
+        .with("TOPICS__PREFIX", &prefix)
+        .with("ATOMS__RECONCILE_EVERY", "300ms")
+        .with("ATOMS__SETTLING_TIME", "2s")
+        .with("ATOMS__REQUESTS_PER_SECOND", "100")
+        .with_variable("ATOMS_WEBHOOK_SECRET", &secret)
+        .start();
+
+    // As a balancer would, event by event.
+    let urls = [&healing.bridge, &other].map(url);
+    let mut calls = Vec::new();
+    for number in 0..30 {
+        let call = call(number);
+        let call_id = call.call_id.clone();
+        healing.simulator.add_call(call, Listed::First);
+        for (turn, stage) in Stage::ALL.into_iter().enumerate() {
+            let to = &urls[(turn + calls.len()) % 2];
+            healing.simulator.move_webhook(&healing.webhook, to);
+            healing.simulator.advance(&call_id, stage);
+        }
+        calls.push(call_id);
+    }
+    healing.bridge.await_published();
+    other.await_published();
+    // Longer than the settling time, by the scans of whoever does them.
+    let scans = || pages(&healing);
+    let before = scans();
+    until("ten more scans", WITHIN, || match scans() - before {
+        scans if scans >= 10 => Ok(()),
+        scans => Err(format!("{scans}")),
+    });
+    let counts = healing.simulator.counts();
+    assert!(
+        !counts.contains_key("GET /conversation/{callId}"),
+        "{counts:?}"
+    );
+    assert_eq!(healing.judge_once(&calls), 0, "each has all by webhooks");
+    let elected = [&healing.bridge, &other].map(is_elected);
+    assert_eq!(elected.iter().filter(|one| **one).count(), 1, "{elected:?}");
+
+    // The one that does it dies, and the other goes on.
+    let mut other = other;
+    healing.simulator.lose(Loss::All);
+    if elected[0] {
+        healing.bridge.kill9();
+    } else {
+        other.kill9();
+    }
+    calls.extend(healing.play(30..40));
+    assert_eq!(healing.await_whole(&calls, Duration::from_secs(90)), 30);
+
+    // Who was killed comes back, and one of them does it.
+    if elected[0] {
+        healing.bridge.resume();
+    } else {
+        other.resume();
+    }
+    let told = |bridge: &Bridge| {
+        let run = bridge.run(&["reconcile", "--since", "1h", "--json"]);
+        (
+            run.status.code(),
+            String::from_utf8_lossy(&run.stdout).into_owned(),
+        )
+    };
+    until("one to do it and the other to refuse", WITHIN, || {
+        let (one, another) = (told(&healing.bridge), told(&other));
+        let refused = [&one, &another].map(|(code, said)| {
+            *code == Some(1) && said.contains("another bridge of these topics reconciles")
+        });
+        let done =
+            [&one, &another].map(|(code, said)| *code == Some(0) && said.contains("\"fetched\":0"));
+        match (refused, done) {
+            ([true, false], [false, true]) | ([false, true], [true, false]) => Ok(()),
+            _ => Err(format!("{one:?} {another:?}")),
+        }
+    });
+    assert_eq!(healing.judge_once(&calls), 30);
+    // A delivery that comes after all reaches the one that did not reconcile.
+    let back_url = url(if elected[0] { &healing.bridge } else { &other });
+    healing.simulator.lose(Loss::None);
+    healing.simulator.move_webhook(&healing.webhook, &back_url);
+    until("the late delivery to say what it replaces", WITHIN, || {
+        healing
+            .simulator
+            .advance(&calls[35], Stage::PostConversation);
+        let records = healing.records();
+        let replaces = records
+            .iter()
+            .filter_map(|record| Some(record.json()["source"]["replaces"].as_str()?.to_owned()));
+        let replaces: Vec<String> = replaces.collect();
+        match replaces.first() {
+            Some(id) if *id == format!("reconcile-{}-post-conversation", calls[35]) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
+
+fn url(bridge: &Bridge) -> String {
+    format!("http://{}/webhooks/default", bridge.webhooks_address())
+}
+
+fn pages(healing: &Healing) -> u64 {
+    let counts = healing.simulator.counts();
+    counts.get("GET /conversation").copied().unwrap_or_default()
+}
+
+/// By its own metrics.
+fn is_elected(bridge: &Bridge) -> bool {
+    let text = bridge.health("/metrics").unwrap().text();
+    text.lines()
+        .any(|line| line == "atoms_bridge_reconcile_elected 1")
+}
+
+const WITHIN: Duration = Duration::from_secs(60);
