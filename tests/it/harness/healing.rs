@@ -2,7 +2,6 @@
 //! whether each call has each event once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
@@ -119,10 +118,7 @@ impl Healing {
 
     /// A number out of the bridge's ledger; 0 while there is none.
     pub(crate) fn ledger(&self, query: &str) -> i64 {
-        number_in(
-            &self.bridge.journal_path().with_extension("db.ledger.db"),
-            query,
-        )
+        ledger(&self.bridge, query)
     }
 
     /// Waits until each of these calls has each event, and judges that each is there once; how many came by reconciliation.
@@ -162,8 +158,9 @@ impl Healing {
     }
 }
 
-/// A number out of an SQLite file; 0 while there is none.
-fn number_in(path: &Path, query: &str) -> i64 {
+/// A number out of a bridge's ledger; 0 while there is none.
+pub(crate) fn ledger(bridge: &Bridge, query: &str) -> i64 {
+    let path = bridge.journal_path().with_extension("db.ledger.db");
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let asked = rusqlite::Connection::open_with_flags(path, flags)
         .and_then(|conn| conn.query_row(query, [], |row| row.get(0)));
