@@ -28,6 +28,15 @@ fn two_bridges_publish_nothing_that_the_other_has_and_one_goes_on_when_the_other
         .with_variable("ATOMS_WEBHOOK_SECRET", &secret)
         .start();
 
+    until("one of them to have compared", WITHIN, || {
+        let scans = [&healing.bridge, &other]
+            .map(|bridge| ledger(bridge, "SELECT completed_scan FROM state"));
+        if scans.iter().sum::<i64>() > 1 {
+            Ok(())
+        } else {
+            Err(format!("{scans:?}"))
+        }
+    });
     // As a balancer would, event by event.
     let urls = [&healing.bridge, &other].map(url);
     let mut calls = Vec::new();
@@ -134,6 +143,6 @@ fn is_elected(bridge: &Bridge) -> bool {
         .any(|line| line == "atoms_bridge_reconcile_elected 1")
 }
 
-/// A sample call has ended some seconds before it is delivered.
-const SETTLING: &str = "12s";
+/// Longer than deliveries take here.
+const SETTLING: &str = "4s";
 const WITHIN: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use atoms_kafka_bridge::event::Stage;
 use atoms_kafka_bridge::sender::samples::Dialect;
 use atoms_kafka_bridge::sender::samples::api::{Recorded, agents, recorded};
+use atoms_kafka_bridge::sender::simulator::Outcome;
 use atoms_kafka_bridge::time::Timestamp;
 use serde_json::Value;
 
@@ -66,6 +67,38 @@ impl Healing {
         self.bridge.resume();
         self.bridge.await_publishing();
         self
+    }
+
+    /// [`Healing::start`], and waits until it has compared: what ends from now on has ended after that.
+    pub(crate) fn start_comparing(self) -> Self {
+        let healing = self.start();
+        healing.await_scans(1);
+        healing
+    }
+
+    /// How many deliveries nobody took.
+    pub(crate) fn lost(&self) -> usize {
+        let delivered = self.simulator.delivered().into_iter();
+        delivered
+            .filter(|one| one.outcome != Outcome::Taken)
+            .count()
+    }
+
+    /// Waits until all that was taken is on the topics, and reads it: a transaction is seen some moments after its end.
+    pub(crate) fn await_taken(&self) -> Vec<Record> {
+        let taken = self.simulator.delivered().len() - self.lost();
+        until(
+            "what was taken to be on the topics",
+            Duration::from_secs(60),
+            || {
+                let records = self.records();
+                if records.len() >= taken {
+                    Ok(records)
+                } else {
+                    Err(format!("{} of {taken}", records.len()))
+                }
+            },
+        )
     }
 
     /// Plays calls from beginning to end; their ids.
