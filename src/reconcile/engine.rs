@@ -3,7 +3,7 @@
 //! Knowledge is taken in this order: what waits in the journal, then what the topics have. So an event that is published
 //! meanwhile is seen by one or the other.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub(super) struct Engine {
     pub(super) stop: Stop,
     knowledge: Option<Knowledge>,
     ours: Option<(Instant, Ours)>,
+    /// How often the tries of a call could not be had; those that can never be had hold up nothing.
+    pub(super) tries_failed: HashMap<String, u32>,
 }
 
 /// What of the configuration counts.
@@ -123,6 +125,7 @@ impl Engine {
             stop,
             knowledge: None,
             ours: None,
+            tries_failed: HashMap::new(),
         }
     }
 

@@ -342,7 +342,7 @@ fn pause(settling: Duration, asked: u32) -> Duration {
 }
 
 /// Whether every other question would be answered alike.
-fn is_about_the_key(error: &AtomsError) -> bool {
+pub(super) fn is_about_the_key(error: &AtomsError) -> bool {
     match error {
         AtomsError::NoKey
         | AtomsError::KeyUnfit

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use super::engine::{Engine, Trouble};
+use super::fill::is_about_the_key;
 use super::judge::{Anew, Terms, Told, earlier, is_as_known, judge};
 use crate::atoms::answers::ListedCall;
 use crate::atoms::contract::LARGEST_PAGE;
@@ -185,7 +186,7 @@ impl Scan {
 impl Engine {
     /// Judges the calls of a page and their further tries, and changes nothing.
     pub(super) async fn sight(
-        &self,
+        &mut self,
         calls: &[ListedCall],
         seen: &Seen,
         (anew, changed_since): (Anew, Option<Timestamp>),
@@ -207,7 +208,7 @@ impl Engine {
                 && own.age == Age::Within
                 && (own.known_since.is_none() || anew == Anew::Always);
             if asks_for_tries {
-                let tries = self.answered(self.client.retries(&call.call_id)).await?;
+                let tries = self.tries(&call.call_id).await?;
                 for one in tries
                     .iter()
                     .filter(|one| !on_page.contains(one.call_id.as_str()))
@@ -219,6 +220,26 @@ impl Engine {
             sighted.push(own);
         }
         Ok(sighted)
+    }
+
+    /// The further tries of a call. Those that the API refuses to tell, or that it cannot tell again and again, are given up,
+    /// so that they do not hold up the rest.
+    async fn tries(&mut self, call_id: &str) -> Result<Vec<ListedCall>, Trouble> {
+        let error = match self.answered(self.client.retries(call_id)).await {
+            Err(Trouble::Api(error)) if !is_about_the_key(&error) => error,
+            other => {
+                self.tries_failed.remove(call_id);
+                return other;
+            }
+        };
+        let failed = self.tries_failed.entry(call_id.to_owned()).or_default();
+        *failed += 1;
+        if error.may_pass() && *failed < MOST_FAILED {
+            return Err(error.into());
+        }
+        tracing::warn!(call_id, %error, "reconciliation: the further tries of a call are not told");
+        self.tries_failed.remove(call_id);
+        Ok(Vec::new())
     }
 
     pub(super) fn sight_one(
@@ -255,4 +276,6 @@ impl Engine {
     }
 }
 
+/// Each time it has been asked several times.
+const MOST_FAILED: u32 = 3;
 const LAST_DAY: Duration = Duration::from_secs(24 * 3600);

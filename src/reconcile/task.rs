@@ -316,6 +316,10 @@ impl Task {
     fn note(&mut self, done: Result<(), Trouble>) {
         let trouble = match done {
             Err(Trouble::Stopped) => return,
+            Err(Trouble::Ledger(error)) if error.is_damage() => {
+                self.mend_ledger(&error);
+                return;
+            }
             Ok(()) | Err(Trouble::NotElected) => None,
             Err(trouble) => {
                 let since = *self.troubled_since.get_or_insert_with(Instant::now);
@@ -338,6 +342,22 @@ impl Task {
             (Some(_), None) => tracing::info!("reconciliation goes on"),
             (None, None) => {}
         }
+    }
+
+    /// What it knew is read and asked for again.
+    fn mend_ledger(&mut self, damage: &LedgerError) {
+        tracing::warn!(
+            error = damage as &dyn std::error::Error,
+            "the ledger of what the topics have is damaged and is filled anew"
+        );
+        let path = self.engine.setup.journal_path.clone();
+        if let Err(error) = self.engine.ledger.begin_anew(&path) {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "there is no ledger: nothing can be compared"
+            );
+        }
+        self.scan = None;
     }
 
     /// Goes on with a run, if there is one; whether there is more to do at once.

@@ -141,6 +141,48 @@ fn calls_that_go_on_are_left_alone_and_further_tries_are_found() {
 }
 
 #[test]
+fn a_call_whose_tries_or_whole_the_api_refuses_to_tell_holds_up_nothing() {
+    let healing = task("refused")
+        .with("ATOMS__ANALYTICS_PATIENCE", "1ms")
+        .start();
+    healing.simulator.lose(Loss::All);
+    let (first, retry) = (call(0), call(9));
+    let first_id = first.call_id.clone();
+    healing
+        .simulator
+        .fail_next(Some("/conversation/{callId}/retries"), Fault::Status(400));
+    healing.simulator.add_call(first, Listed::First);
+    healing.simulator.add_retry(&first_id, retry);
+    for stage in Stage::ALL {
+        healing.simulator.advance(&first_id, stage);
+    }
+    let refused = || {
+        healing.ledger("SELECT count(*) FROM listed WHERE why = 'api-refuses' AND next_ms IS NULL")
+    };
+    healing.await_whole(std::slice::from_ref(&first_id), WITHIN);
+    healing
+        .simulator
+        .fail_next(Some("/conversation/{callId}"), Fault::Status(422));
+    let others = healing.play(1..4);
+    until("one to be refused", WITHIN, || match refused() {
+        1 => Ok(()),
+        other => Err(format!("{other}")),
+    });
+    until("the two others to be there", WITHIN, || {
+        let whole = others.iter().filter(|call| {
+            let origins = healing.origins();
+            Stage::ALL
+                .into_iter()
+                .all(|stage| origins.contains_key(&((*call).clone(), stage.name())))
+        });
+        match whole.count() {
+            2 => Ok(()),
+            other => Err(format!("{other}")),
+        }
+    });
+}
+
+#[test]
 fn what_was_missed_while_the_api_was_away_is_made_up_and_a_kill_in_a_scan_loses_no_page() {
     let mut healing = task("away").start();
     healing.simulator.lose(Loss::All);

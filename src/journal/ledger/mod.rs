@@ -139,15 +139,18 @@ impl Ledger {
         Ok(Self { conn })
     }
 
-    /// Drops what there is and begins a new one.
+    /// Drops what there is and begins a new one: what a damaged one knew can be read and asked for again.
     ///
     /// # Errors
     ///
     /// As [`Ledger::open`].
-    pub fn begin_anew(self, journal: &Path) -> Result<Self, LedgerError> {
-        drop(self);
-        file::remove(&path_beside(journal))?;
-        Self::open(journal)
+    pub fn begin_anew(&mut self, journal: &Path) -> Result<(), LedgerError> {
+        // The file is let go of before it is removed.
+        self.conn = Connection::open_in_memory()?;
+        let path = path_beside(journal);
+        file::remove(&path)?;
+        self.conn = file::create(&path)?;
+        Ok(())
     }
 
     /// One in memory that begins with what the file of that journal has: for whoever only wants to know.

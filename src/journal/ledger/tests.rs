@@ -277,3 +277,26 @@ fn what_is_no_ledger_is_dropped_and_the_file_is_its_owners_alone() {
     assert_eq!(mode & 0o777, 0o600);
     assert!(Ledger::open_to_read(&path).unwrap().is_some());
 }
+
+#[test]
+fn a_damaged_one_is_told_as_such_and_begun_anew() {
+    let (_dir, path) = temp();
+    let mut ledger = Ledger::open(&path).unwrap();
+    let many: Vec<Found> = (0..2000)
+        .map(|n| found(&format!("call-{n:05}"), Stage::PreConversation, false, n))
+        .collect();
+    ledger.add(&many, &places(7, Reach::Everything)).unwrap();
+    drop(ledger);
+    let file = path_beside(&path);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let half = bytes.len() / 2;
+    bytes[8192..half].fill(0xa5);
+    std::fs::write(&file, bytes).unwrap();
+    let mut ledger = Ledger::open(&path).unwrap();
+    let failed = (0..2000).find_map(|n| ledger.held(&format!("call-{n:05}")).err());
+    assert!(failed.unwrap().is_damage());
+    ledger.begin_anew(&path).unwrap();
+    assert!(ledger.places().unwrap().is_empty());
+    ledger.add(&many, &places(7, Reach::Everything)).unwrap();
+    assert!(!ledger.held("call-00000").unwrap().all().is_empty());
+}

@@ -91,6 +91,6 @@ fn prepared(name: &str) -> PathBuf {
     folder().join(name)
 }
 
-const SECRET_NAMES: [&str; 4] = ["SECRET", "PASSWORD", "TOKEN", "__HEADER"];
+const SECRET_NAMES: [&str; 5] = ["SECRET", "PASSWORD", "TOKEN", "API_KEY", "__HEADER"];
 /// Shorter ones would be found in words.
 const SHORTEST: usize = 6;
