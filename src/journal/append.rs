@@ -5,16 +5,16 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
-use sha2::{Digest, Sha256};
-
+use super::fingerprint::{self, Fingerprint};
 use super::headers;
-use super::{Appended, AppendedKind, id};
+use super::{Appended, AppendedKind, Row, id};
 use crate::event::Origin;
-use crate::receive::delivery::WebhookName;
+use crate::event::json::{Document, Scanned};
+use crate::receive::delivery::{KeptHeaders, WebhookName};
 use crate::time::Timestamp;
 use crate::verify::VerifiedDelivery;
+use bytes::Bytes;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 
 /// A delivery, ready to be written.
 #[derive(Debug)]
@@ -22,34 +22,42 @@ pub(super) struct Prepared {
     webhook: WebhookName,
     own_id: String,
     origin: Origin,
-    hash: [u8; 32],
+    fingerprint: Fingerprint,
     received_ms: i64,
     /// The record's timestamp, if that is not when the delivery was received.
     record_ms: Option<i64>,
+    kept: KeptHeaders,
     headers: Option<String>,
     crc: u32,
     body: Bytes,
+    /// What the body was found to hold, so that it is not read a second time.
+    scanned: Option<Scanned>,
 }
 
 impl Prepared {
     pub(super) fn new(delivery: &VerifiedDelivery) -> Self {
         let body = delivery.body().clone();
-        let hash: [u8; 32] = Sha256::digest(&body).into();
-        let own_id = match (delivery.answered_id(), &delivery.headers().content_encoding) {
-            (Some(id), _) => id.to_owned(),
-            (None, None) => id::own_id(&body, &hash),
-            (None, Some(_)) => id::hash_id(&hash),
+        let plain = delivery.headers().content_encoding.is_none();
+        let document = plain.then(|| Document::parse(&body).ok()).flatten();
+        let own_id = match delivery.answered_id() {
+            Some(id) => id.to_owned(),
+            None => id::own_id(document.as_ref(), &body),
         };
+        let scanned = document
+            .map(Document::into_scanned)
+            .filter(|_| body.len() <= SCANNED_BYTES);
         Self {
             webhook: delivery.webhook().clone(),
             own_id,
             origin: delivery.origin(),
-            hash,
+            fingerprint: Fingerprint::of(&body),
             received_ms: delivery.received_at().unix_ms(),
             record_ms: None,
+            kept: delivery.headers().clone(),
             headers: headers::write(delivery.headers(), delivery.origin()),
             crc: crc32c::crc32c(&body),
             body,
+            scanned,
         }
     }
 
@@ -57,6 +65,23 @@ impl Prepared {
     pub(super) fn with_record_at(mut self, at: Timestamp) -> Self {
         self.record_ms = Some(at.unix_ms());
         self
+    }
+
+    /// What the publisher would read back of it.
+    pub(super) fn into_row(self, appended: &Appended, seq: u64) -> Row {
+        Row {
+            out_seq: appended.out_seq,
+            seq,
+            webhook: self.webhook.as_str().to_owned(),
+            received_at: Timestamp::from_unix_ms(self.received_ms),
+            record_at: Timestamp::from_unix_ms(self.record_ms.unwrap_or(self.received_ms)),
+            id: appended.id.clone(),
+            origin: self.origin,
+            headers: self.kept,
+            body: self.body,
+            scanned: self.scanned,
+            intact: true,
+        }
     }
 
     /// About what its rows take in the file.
@@ -130,17 +155,17 @@ impl<'tx> Appender<'tx> {
         })
     }
 
-    /// Writes the delivery, unless the same one is there.
+    /// Writes the delivery, unless the same one is there; and which place in the order of arrival it has.
     pub(super) fn append(
         &mut self,
         prepared: &Prepared,
         numbers: &mut Numbers,
         webhooks: &mut HashMap<WebhookName, i64>,
-    ) -> rusqlite::Result<Appended> {
+    ) -> rusqlite::Result<(Appended, u64)> {
         let webhook = webhook_number(self.tx, &prepared.webhook, webhooks)?;
         let id = match self.look_up(prepared, webhook)? {
-            Known::Same { seq } => return self.duplicate(seq),
-            Known::OtherBody => id::with_hash(&prepared.own_id, &prepared.hash),
+            Known::Same { seq } => return Ok((self.duplicate(seq)?, seq.cast_unsigned())),
+            Known::OtherBody => id::with_hash(&prepared.own_id, &prepared.body),
             Known::New => prepared.own_id.clone(),
         };
         let (seq, out_seq) = (numbers.next_seq, numbers.next_out_seq);
@@ -153,11 +178,12 @@ impl<'tx> Appender<'tx> {
         )?;
         numbers.next_seq += 1;
         numbers.next_out_seq += 1;
-        Ok(Appended {
+        let appended = Appended {
             kind: AppendedKind::Stored,
             id,
             out_seq,
-        })
+        };
+        Ok((appended, seq))
     }
 
     fn look_up(&mut self, prepared: &Prepared, webhook: i64) -> rusqlite::Result<Known> {
@@ -171,7 +197,8 @@ impl<'tx> Appender<'tx> {
         let mut rows = self.find.query(params![prepared.own_id, webhook])?;
         let mut known = Known::New;
         while let Some(row) = rows.next()? {
-            if row.get_ref(0)?.as_blob()? == seen_key(&prepared.hash, prepared.origin) {
+            let stored = row.get_ref(0)?.as_blob()?;
+            if prepared.fingerprint.is_stored(stored, &prepared.body) {
                 return Ok(Known::Same { seq: row.get(1)? });
             }
             known = Known::OtherBody;
@@ -200,7 +227,7 @@ impl<'tx> Appender<'tx> {
     ) -> rusqlite::Result<()> {
         let Prepared {
             origin,
-            hash,
+            fingerprint,
             received_ms,
             record_ms,
             headers,
@@ -212,7 +239,7 @@ impl<'tx> Appender<'tx> {
             seq,
             webhook,
             id,
-            hash,
+            fingerprint.stored(),
             received_ms,
             headers,
             crc,
@@ -223,7 +250,7 @@ impl<'tx> Appender<'tx> {
         self.seen.execute(params![
             prepared.own_id,
             webhook,
-            seen_key(hash, *origin),
+            seen_key(fingerprint.stored(), *origin),
             seq
         ])?;
         self.queue.execute(params![out_seq, seq])?;
@@ -238,11 +265,11 @@ enum Known {
     Same { seq: i64 },
 }
 
-/// What `seen` holds of a hash: as much that no two bodies share it. Of a reconciled event nothing: its id alone says what
-/// it is, whatever the API makes of the body, and no webhook's delivery can be taken for it.
-pub(super) fn seen_key(hash: &[u8; 32], origin: Origin) -> &[u8] {
+/// What `seen` holds of a delivery's fingerprint. Of a reconciled event nothing: its id alone says what it is, whatever the API
+/// makes of the body, and no webhook's delivery can be taken for it.
+pub(super) fn seen_key(of_delivery: &[u8], origin: Origin) -> &[u8] {
     match origin {
-        Origin::Webhook => hash.split_at(16).0,
+        Origin::Webhook => fingerprint::in_seen(of_delivery),
         Origin::Reconcile(_) => &[],
     }
 }
@@ -273,5 +300,7 @@ fn webhook_number(
     Ok(n)
 }
 
+/// Of larger bodies what was found is not kept in memory, where it can take more than they.
+const SCANNED_BYTES: usize = 64 << 10;
 /// What a row takes beside its body, over all tables.
 const ROW_OVERHEAD_BYTES: u64 = 512;
