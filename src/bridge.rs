@@ -175,6 +175,7 @@ impl Bridge {
             )),
             metrics: self.metrics.clone(),
             publishing: self.publisher.state(),
+            reconcile: self.reconcile.clone(),
         };
         let console = serve_console(self.console, (&self.config, parts), until(stopped.clone()));
         let deliveries = self.receiver.serve(self.webhooks, until(stopped.clone()));

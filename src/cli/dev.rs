@@ -3,10 +3,12 @@
 //! An embedded Kafka, the topics, the bridge on a journal of its own, a caller that delivers signed sample calls in every
 //! dialect, and a reader that prints each event as it comes back from its topic. What runs in between is `serve`'s own road.
 
+mod lossy;
+mod reader;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -15,17 +17,18 @@ use tokio::sync::watch;
 use super::output::Output;
 use super::send::{headers, receiver};
 use super::serve::{runtime, terminated};
-use super::{Common, Ended, tail};
+use super::{Common, Ended};
 use crate::bridge::Bridge;
 use crate::config::{Ack, Config, Loaded, Need, Webhook};
 use crate::publish::embedded::EmbeddedKafka;
-use crate::publish::follow::{Follower, From, Next, Until};
 use crate::publish::topics::Plan;
 use crate::receive::delivery::WebhookName;
 use crate::sender::post::Poster;
 use crate::sender::samples::{self, Dialect};
 use crate::time::Timestamp;
 use crate::verify::secret::Secret;
+use lossy::Platform;
+use reader::{Reader, Seen, summary};
 
 /// Runs the whole thing with nothing else installed: an embedded Kafka, the bridge, a caller with sample calls, a reader
 ///
@@ -36,6 +39,9 @@ pub struct Args {
     /// Send no sample calls; wait for deliveries from elsewhere
     #[arg(long, conflicts_with_all = ["calls", "rate"])]
     no_samples: bool,
+    /// A platform that loses a third of its deliveries, and the bridge that fetches what it missed from its API
+    #[arg(long, conflicts_with = "no_samples")]
+    lossy: bool,
     /// End by itself after so many sample calls, once all of their events were read back
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     calls: Option<u64>,
@@ -91,6 +97,8 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
     config.topics.all = None;
     // No consumer of `dev` asks for ids.
     config.registry = None;
+    // What calls there are at Atoms is none of its concern.
+    config.atoms.api_key = None;
     let name = WebhookName::parse("default").context("a webhook can be called default")?;
     let usable = |webhook: &Webhook| !webhook.secrets.is_empty();
     if !config.webhooks.values().any(usable) {
@@ -113,16 +121,30 @@ fn free_or(port: u16) -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", port)).map_or(0, |_| port)
 }
 
-async fn dev(args: &Args, config: Config, topics: &BTreeSet<String>) -> anyhow::Result<Ended> {
+async fn dev(args: &Args, mut config: Config, topics: &BTreeSet<String>) -> anyhow::Result<Ended> {
     let terminated = terminated()?;
+    let platform = match args.lossy {
+        true => Some(Platform::start().await?),
+        false => None,
+    };
+    if let Some(platform) = &platform {
+        platform.introduce(&mut config);
+    }
     let webhook = config
         .webhooks
         .values()
         .find(|webhook| !webhook.secrets.is_empty());
     let webhook = webhook.cloned().context("a webhook has a secret")?;
     let kafka = config.kafka.clone();
-    let bridge = Bridge::start(config).await?;
+    let bridge = Bridge::start(config.clone()).await?;
     let url = receiver(bridge.webhooks_address()?, &webhook.name)?;
+    if let Some(platform) = &platform {
+        let secret = platform
+            .connect(url.as_str())
+            .context("a webhook has a secret")?;
+        let config = lossy::with_secret(config, &webhook.name, secret)?;
+        bridge.changeable().apply(&config);
+    }
     welcome(&kafka, url.as_str(), topics, &bridge)?;
     let secret = webhook
         .secrets
@@ -142,7 +164,7 @@ async fn dev(args: &Args, config: Config, topics: &BTreeSet<String>) -> anyhow::
     let running = tokio::spawn(bridge.run(until(stopped)));
     let finished = tokio::select! {
         () = terminated => Finished::Stopped,
-        finished = call(args, &poster, &seen) => finished?,
+        finished = call(args, (&poster, platform.as_ref()), &seen) => finished?,
     };
     drop(stop);
     running.await.context("the bridge panicked")?;
@@ -202,9 +224,16 @@ enum Finished {
 }
 
 /// Delivers sample calls, one after another, each call's deliveries in order.
-async fn call(args: &Args, poster: &Poster, seen: &Seen) -> anyhow::Result<Finished> {
+async fn call(
+    args: &Args,
+    (poster, platform): (&Poster, Option<&Platform>),
+    seen: &Seen,
+) -> anyhow::Result<Finished> {
     if args.no_samples {
         std::future::pending::<()>().await;
+    }
+    if let Some(platform) = platform {
+        return platform.call((args.calls, args.rate), seen).await;
     }
     let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / args.rate));
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -226,106 +255,6 @@ async fn call(args: &Args, poster: &Poster, seen: &Seen) -> anyhow::Result<Finis
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(Finished::Incomplete)
-}
-
-/// What was answered and what came back.
-#[derive(Debug, Clone, Default)]
-struct Seen(Arc<Mutex<Counts>>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    stored: u64,
-    refused: u64,
-    records: BTreeMap<String, u64>,
-    latencies_ms: Vec<i64>,
-}
-
-impl Seen {
-    fn answered(&self, taken: bool) {
-        let mut counts = self.counts();
-        if taken {
-            counts.stored += 1
-        } else {
-            counts.refused += 1
-        }
-    }
-
-    fn read(&self, topic: &str, received: Option<Timestamp>) {
-        let mut counts = self.counts();
-        *counts.records.entry(topic.to_owned()).or_default() += 1;
-        if let Some(received) = received {
-            counts
-                .latencies_ms
-                .push(Timestamp::now().unix_ms() - received.unix_ms());
-        }
-    }
-
-    fn is_complete(&self) -> bool {
-        let counts = self.counts();
-        counts.records.values().sum::<u64>() >= counts.stored
-    }
-
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Prints what arrives on the topics.
-struct Reader {
-    kafka: BTreeMap<String, String>,
-    topics: Vec<String>,
-    seen: Seen,
-    stopped: watch::Receiver<()>,
-}
-
-impl Reader {
-    fn run(self) -> anyhow::Result<()> {
-        let mut follower =
-            Follower::connect(&self.kafka, &self.topics, From::Beginning, Until::Forever)?;
-        // Locked for a line at a time, so that Ctrl-C's summary can be written.
-        while self.stopped.has_changed().is_ok() {
-            if let Next::Record(mut record) = follower.next(LOOK)? {
-                let received = serde_json::from_slice::<Received>(&record.value).ok();
-                let received = received.and_then(|event| Timestamp::parse(&event.received_at));
-                self.seen.read(&record.topic, received);
-                // The embedded cluster does not keep timestamps.
-                record.timestamp = received;
-                Output::stdout().line(&tail::line(&record))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Received {
-    received_at: String,
-}
-
-fn summary(seen: &Seen, finished: Finished) -> anyhow::Result<Ended> {
-    let mut counts = seen.counts();
-    counts.latencies_ms.sort_unstable();
-    let mut out = Output::stdout();
-    out.line("")?;
-    out.line(&format!(
-        "deliveries answered 200: {}, refused: {}",
-        counts.stored, counts.refused
-    ))?;
-    for (topic, records) in &counts.records {
-        out.line(&format!("{records:>7}  {topic}"))?;
-    }
-    let middle = counts.latencies_ms.get(counts.latencies_ms.len() / 2);
-    if let (Some(middle), Some(slowest)) = (middle, counts.latencies_ms.last()) {
-        out.line(&format!(
-            "from receipt to read back from Kafka: median {middle} ms, slowest {slowest} ms"
-        ))?;
-    }
-    if finished == Finished::Incomplete {
-        out.line("some events were not read back in time; run again with -v to see why")?;
-    }
-    let whole = finished != Finished::Incomplete && counts.refused == 0;
-    Ok(if whole { Ended::Done } else { Ended::Finding })
 }
 
 /// A directory that goes with this value.
@@ -351,5 +280,3 @@ impl Drop for TemporaryDirectory {
 const PARTITIONS: u32 = 6;
 /// How long events may take to be read back after the last call.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often the reader looks whether it is to stop.
-const LOOK: Duration = Duration::from_millis(100);

@@ -331,8 +331,18 @@ fn event_parts(event: Value<'_>) -> Vec<String> {
             .map(|seconds| duration(seconds.raw()))
             .unwrap_or_default(),
     ];
+    parts.extend(origin(event));
     parts.extend(contents(event));
     parts
+}
+
+/// Where it came from, if not from a webhook alone.
+fn origin(event: Value<'_>) -> Option<String> {
+    let source = member(event, "source")?;
+    if text(source, "origin").as_deref() == Some("reconcile") {
+        return Some("reconciled".to_owned());
+    }
+    member(source, "replaces").map(|_| "replaces a reconciled one".to_owned())
 }
 
 /// What an event brought: how much of each part, and the beginning of what was said of or in the call.

@@ -10,7 +10,7 @@ use super::page::{Mood, moment, state};
 use super::rows::{self, Shown};
 use super::{App, dialogue, event};
 use crate::cli::output::span_for_people;
-use crate::event::{Event, Stage};
+use crate::event::{Event, Origin, Stage};
 use crate::journal::search::Query;
 use crate::time::Timestamp;
 
@@ -101,6 +101,13 @@ fn read(desk: &Desk, shown: Shown) -> Result<Moment, Trouble> {
     Ok(moment)
 }
 
+impl Moment {
+    fn origin(&self) -> Origin {
+        let entry = self.shown.entry.as_ref();
+        entry.map_or(Origin::Webhook, |entry| entry.origin)
+    }
+}
+
 /// What is known of the call, in words.
 fn facts(event: &Event<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
@@ -180,7 +187,8 @@ fn arrived(event: &Moment, began: Timestamp, desk: &Desk) -> Markup {
             span.muted {
                 "received " (moment(found.received_at, desk.now))
                 @if late_ms >= 1000 { ", " (span(late_ms)) " later" }
-                " by " (found.webhook) ", delivery "
+                @if let Origin::Reconcile(_) = event.origin() { " from Atoms' API, in place of webhook " } @else { " by " }
+                (found.webhook) ", delivery "
             }
             (rows::delivery_link(found.seq))
         }

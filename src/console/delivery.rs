@@ -15,6 +15,7 @@ use super::page::{moment, number};
 use super::rows::{self, Shown, Standing};
 use super::{App, event, page};
 use crate::dialect::Unreadable;
+use crate::event::Origin;
 use crate::event::json::Document;
 use crate::journal::read::Shown as Stored;
 use crate::journal::search::Found;
@@ -117,7 +118,11 @@ fn facts(desk: &Desk, shown: &Shown, (entry, headers, body, intact): &Stored) ->
                 }
             }
             dt { "Call" } dd { (rows::call_link(shown.found.call_id.as_deref())) }
-            dt { "Received" } dd { (moment(entry.received_at, desk.now)) " by webhook " (entry.webhook) }
+            dt { "Received" } dd {
+                (moment(entry.received_at, desk.now))
+                @if let Origin::Reconcile(_) = entry.origin { " from Atoms' API, in place of webhook " } @else { " by webhook " }
+                (entry.webhook)
+            }
             dt { "Event's id" } dd { bdi { (entry.id) } }
             dt { "Place" } dd { "number " (entry.out_seq) " in the order of publishing" }
             @for (name, value) in sent {

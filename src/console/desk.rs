@@ -10,6 +10,7 @@ use super::watch::Seen;
 use super::{App, Shared};
 use crate::config::Config;
 use crate::journal::ReadError;
+use crate::journal::ledger::LedgerError;
 use crate::journal::quarantine::QuarantineError;
 use crate::journal::read::Viewer;
 use crate::journal::search::{Query, Search, SearchError};
@@ -48,6 +49,8 @@ pub(super) enum Trouble {
     Search(#[from] SearchError),
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 impl Desk {

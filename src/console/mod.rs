@@ -14,11 +14,13 @@
 //! event     a stored delivery, read as the publisher reads it
 //! delivery  raw body beside canonical event                            mapping  what was mapped where
 //! letters   dead letters, and quarantine, with retry                   json     JSON as lines
+//! completeness   which calls lack which events, and why
 //! ```
 
 mod assets;
 mod call;
 mod chart;
+mod completeness;
 mod delivery;
 mod desk;
 mod dialogue;
@@ -55,6 +57,7 @@ use crate::metrics::{Metrics, Watched};
 use crate::publish::State as Publishing;
 use crate::receive::health::Probe;
 use crate::receive::listener;
+use crate::reconcile::Reconcile;
 use guard::Guard;
 use indexer::Indexer;
 use watch::Standing;
@@ -92,6 +95,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// How publishing goes.
     pub publishing: Publishing,
+    /// What fetches what was missed; `None` without an API key.
+    pub reconcile: Option<Reconcile>,
 }
 
 impl Console {
@@ -132,6 +137,7 @@ impl Console {
             config: config.clone(),
             actions: parts.actions,
             probe: parts.probe,
+            reconcile: parts.reconcile,
             standing,
             readers: Semaphore::new(READERS),
             viewers: Arc::new(Semaphore::new(VIEWERS)),
@@ -158,6 +164,7 @@ struct Shared {
     config: Config,
     actions: Arc<Actions>,
     probe: Probe,
+    reconcile: Option<Reconcile>,
     standing: Standing,
     /// Pages that may read at a time: they must not take the machine from deliveries.
     readers: Semaphore,
@@ -175,6 +182,7 @@ fn router(shared: App) -> Router {
         .route("/live", get(live::live))
         .route("/search", get(search::search))
         .route("/call", get(call::call))
+        .route("/completeness", get(completeness::completeness))
         .route("/deliveries/{seq}", get(delivery::delivery))
         .route("/deliveries/{seq}/body", get(delivery::body))
         .route("/dead-letters", get(letters::letters))

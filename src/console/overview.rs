@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::desk::{self, Content, Desk, Trouble};
 use super::page::{Mood, number, state};
 use super::rows::{self, Shown};
-use super::{App, chart};
+use super::{App, chart, completeness};
 use crate::cli::output::{bytes_for_people, span_for_people};
 use crate::journal::search::{Minute, Query};
 use crate::metrics::Observed;
@@ -77,6 +77,8 @@ pub(super) fn standing(desk: &Desk) -> Markup {
                     None => span.muted { "none is asked for ids" },
                 }
             }
+            dt { "Calls" }
+            dd { (completeness::in_short(desk)) }
             dt { "Disk" }
             dd { (disk(observed)) }
             @if let Some(line) = index(desk) {

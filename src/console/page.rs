@@ -88,7 +88,7 @@ pub(super) fn trouble(trouble: &Trouble) -> Response {
         Trouble::NotUnderstood(_) => (StatusCode::BAD_REQUEST, "Not understood"),
         Trouble::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
         Trouble::NotDone(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Not done"),
-        Trouble::Journal(_) | Trouble::Search(_) | Trouble::Quarantine(_) => {
+        Trouble::Journal(_) | Trouble::Search(_) | Trouble::Quarantine(_) | Trouble::Ledger(_) => {
             tracing::error!(
                 error = trouble as &dyn std::error::Error,
                 "a page of the console could not be made"

@@ -149,12 +149,7 @@ impl Engine {
             None => HashSet::new(),
         };
         let topics = self.setup.topics();
-        let caught = held::catch_up(
-            &self.setup.kafka,
-            &topics,
-            (&mut self.ledger, &self.reconciled),
-            &self.stop,
-        );
+        let caught = self.read_topics(&topics);
         let count = match caught {
             Err(HeldError::Stopped) => return Err(Trouble::Stopped),
             other => other?,
@@ -174,6 +169,18 @@ impl Engine {
             reader,
         });
         Ok(())
+    }
+
+    /// On a thread of its own, where it may block: this one drives requests.
+    fn read_topics(&mut self, topics: &[(String, Stage)]) -> Result<u64, HeldError> {
+        let (kafka, stop) = (&self.setup.kafka, &self.stop);
+        let into = (&mut self.ledger, &self.reconciled);
+        let read = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| held::catch_up(kafka, topics, into, stop));
+            reading.join()
+        });
+        // A panic there was reported by its hook.
+        read.unwrap_or(Err(HeldError::Stopped))
     }
 
     /// Makes sure that what is known is younger than this, and not older than a moment that matters.

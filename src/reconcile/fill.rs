@@ -81,6 +81,7 @@ impl Engine {
             now,
             settling: self.setup.atoms.settling_time,
             anew: Anew::WhenChanged,
+            changed_since: None,
         };
         let mut judged = Vec::new();
         for call in calls {

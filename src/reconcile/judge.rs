@@ -17,6 +17,8 @@ pub(super) struct Terms {
     pub(super) settling: Duration,
     /// Whether what was judged before is judged anew.
     pub(super) anew: Anew,
+    /// Whatever was not known as it is has changed since, if that can be told.
+    pub(super) changed_since: Option<Timestamp>,
 }
 
 /// Whether what was judged before is judged anew.
@@ -52,7 +54,7 @@ pub(super) fn judge(
     (expected, have): (Option<Stages>, Stages),
     terms: &Terms,
 ) -> Listed {
-    let ended_at = (!contract::goes_on(&call.status)).then(|| ended_at(call, known, terms.now));
+    let ended_at = (!contract::goes_on(&call.status)).then(|| ended_at(call, known, terms));
     let known_agent = known.and_then(|known| known.agent_id.clone());
     let mut judged = Listed {
         call_id: call.call_id.clone(),
@@ -95,15 +97,17 @@ pub(super) fn judge(
 }
 
 /// When a call ended that has: a call that went on when it was seen last has just ended; of one that was never seen the
-/// row says at least how long it lasted.
-fn ended_at(call: &ListedCall, known: Option<&Listed>, now: Timestamp) -> Timestamp {
+/// row says at least how long it lasted, and it has not ended before it could have been seen.
+fn ended_at(call: &ListedCall, known: Option<&Listed>, terms: &Terms) -> Timestamp {
     if let Some(known) = known {
-        return known.ended_at.unwrap_or(now);
+        return known.ended_at.unwrap_or(terms.now);
     }
     let Some(created_at) = call.created_at else {
-        return now;
+        return terms.now;
     };
-    later(created_at, call.duration.unwrap_or_default()).min(now)
+    let lasted = later(created_at, call.duration.unwrap_or_default());
+    let changed_since = terms.changed_since.unwrap_or(lasted);
+    lasted.max(changed_since).min(terms.now)
 }
 
 /// When the API is asked again that had no evaluation for a call, `asked` times now; `None` when that is given up.
@@ -158,6 +162,7 @@ mod tests {
             now: now(),
             settling: SETTLING,
             anew,
+            changed_since: None,
         };
         judge(call, Told::Listed, known, (Some(Stages::ALL), have), &terms)
     }
@@ -199,6 +204,7 @@ mod tests {
             now: now(),
             settling: SETTLING,
             anew: Anew::WhenChanged,
+            changed_since: None,
         };
         let call = call("in_queue", HOUR, 0.0);
         let judged = judge(
@@ -233,6 +239,19 @@ mod tests {
             Anew::WhenChanged,
         );
         assert_eq!(odd.ended_at, Some(now()), "nothing ends in the future");
+        let terms = Terms {
+            now: now(),
+            settling: SETTLING,
+            anew: Anew::WhenChanged,
+            changed_since: Some(earlier(now(), SETTLING)),
+        };
+        let call = call("completed", HOUR, 60.0);
+        let what = (Some(Stages::ALL), Stages::NONE);
+        let waited = judge(&call, Told::Listed, None, what, &terms);
+        assert_eq!(
+            waited.ended_at, terms.changed_since,
+            "it was queued for long"
+        );
     }
 
     #[test]
@@ -250,6 +269,7 @@ mod tests {
             now: now(),
             settling: SETTLING,
             anew: Anew::WhenChanged,
+            changed_since: None,
         };
         let call = call("completed", HOUR, 1.0);
         let others = judge(

@@ -26,6 +26,8 @@ pub(super) struct Scan {
     /// How far it goes back in any case, and how far at most.
     floors: (Timestamp, Timestamp),
     completed: i64,
+    /// When the last scan came to its end: what it has not seen has changed since.
+    changed_since: Option<Timestamp>,
     seen: Seen,
 }
 
@@ -115,6 +117,7 @@ impl Scan {
             extent,
             floors: (earlier(now, LAST_DAY), at_most),
             completed: scans.completed,
+            changed_since: scans.completed_at,
             seen: Seen::default(),
         })
     }
@@ -124,7 +127,12 @@ impl Scan {
         let page = engine.answered(engine.client.calls(self.page, LARGEST_PAGE));
         let page = page.await?;
         let sighted = engine
-            .sight(&page.calls, &self.seen, Anew::WhenChanged, engine.reach())
+            .sight(
+                &page.calls,
+                &self.seen,
+                (Anew::WhenChanged, self.changed_since),
+                engine.reach(),
+            )
             .await?;
         let changed = sighted
             .iter()
@@ -180,13 +188,14 @@ impl Engine {
         &self,
         calls: &[ListedCall],
         seen: &Seen,
-        anew: Anew,
+        (anew, changed_since): (Anew, Option<Timestamp>),
         reach: Reach,
     ) -> Result<Vec<Sighted>, Trouble> {
         let terms = Terms {
             now: Timestamp::now(),
             settling: self.setup.atoms.settling_time,
             anew,
+            changed_since,
         };
         let on_page: HashSet<&str> = calls.iter().map(|call| call.call_id.as_str()).collect();
         let mut sighted = Vec::with_capacity(calls.len());

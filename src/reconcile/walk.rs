@@ -98,7 +98,7 @@ impl Walk {
             .cloned()
             .collect();
         let sighted = engine
-            .sight(&in_span, &self.seen, Anew::Always, self.reach)
+            .sight(&in_span, &self.seen, (Anew::Always, None), self.reach)
             .await?;
         let all_seen = sighted.iter().all(|one| one.was_seen || one.is_as_known);
         let treated = self.treat(engine, &sighted, outcomes).await;

@@ -49,6 +49,31 @@ fn dev_with_calls_shows_every_event_and_ends_well() {
 }
 
 #[test]
+fn dev_that_loses_deliveries_shows_them_fetched_from_the_api() {
+    let _ports = ports::default_ports();
+    let dir = TempDir::with_prefix("dev-").unwrap();
+    let output = Command::new(BINARY)
+        .args(["dev", "--lossy", "--calls", "8", "--rate", "20"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    logs::keep_output(&output.stderr);
+    let (out, log) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}\n{log}");
+    let lost = out.lines().filter(|line| line.contains("  lost: ")).count();
+    assert_eq!(lost, 7, "three in ten of 24: {out}");
+    let fetched = out
+        .lines()
+        .filter(|line| line.contains("  reconciled"))
+        .count();
+    assert_eq!(fetched, lost, "{out}");
+    let sum = format!("lost on the way: {lost}; fetched from the API in their place: {lost}");
+    assert!(out.contains(&sum), "{out}");
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn dev_is_read_from_outside_until_it_is_told_to_end() {
     let _ports = ports::default_ports();
     let dir = TempDir::with_prefix("dev-").unwrap();

@@ -57,6 +57,7 @@ mod quarantine;
 mod readme;
 mod reconcile;
 mod reconcile_several;
+mod reconcile_span;
 mod reconcile_task;
 mod recover_mark;
 mod recover_order;

@@ -18,8 +18,8 @@ fn what_no_webhook_brought_is_fetched_and_a_second_run_publishes_nothing() {
     let healing = Healing::new(&broker.address(), &prefix("run")).start();
     healing.simulator.lose(Loss::percent(30));
     let calls = healing.play(0..40);
-    healing.bridge.await_published();
-    let lost = 3 * calls.len() - healing.records().len();
+    healing.await_taken();
+    let lost = healing.lost();
     assert!(lost >= 30, "{lost}");
 
     let first = healing.reconcile(&["--since", "1h"]);
@@ -110,8 +110,7 @@ fn a_dry_run_says_what_it_would_do_and_changes_nothing_anywhere() {
     let mut healing = Healing::new(&broker.address(), &prefix("dry")).start();
     healing.simulator.lose(Loss::percent(50));
     healing.play(0..10);
-    healing.bridge.await_published();
-    let records = healing.records();
+    let records = healing.await_taken();
     let lost = 30 - records.len();
     let listed = |healing: &Healing| healing.bridge.run(&["journal", "list", "--json"]).stdout;
     let before = listed(&healing);

@@ -6,7 +6,7 @@ use atoms_kafka_bridge::event::Stage;
 use atoms_kafka_bridge::sender::simulator::{Listed, Loss};
 
 use crate::harness::bridge::Bridge;
-use crate::harness::healing::{Healing, call};
+use crate::harness::healing::{Healing, call, ledger};
 use crate::harness::{shared_broker, unique, until};
 
 #[test]
@@ -15,7 +15,7 @@ fn two_bridges_publish_nothing_that_the_other_has_and_one_goes_on_when_the_other
     let prefix = unique("several") + ".";
     let mut healing = Healing::new(&broker.address(), &prefix)
         .with("ATOMS__RECONCILE_EVERY", "300ms")
-        .with("ATOMS__SETTLING_TIME", "2s")
+        .with("ATOMS__SETTLING_TIME", SETTLING)
         .start();
     let secret = healing.simulator.secret_of(&healing.webhook).unwrap();
     let other = healing
@@ -23,11 +23,20 @@ fn two_bridges_publish_nothing_that_the_other_has_and_one_goes_on_when_the_other
         .known_to(Bridge::new(&broker.address()))
         .with("TOPICS__PREFIX", &prefix)
         .with("ATOMS__RECONCILE_EVERY", "300ms")
-        .with("ATOMS__SETTLING_TIME", "2s")
+        .with("ATOMS__SETTLING_TIME", SETTLING)
         .with("ATOMS__REQUESTS_PER_SECOND", "100")
         .with_variable("ATOMS_WEBHOOK_SECRET", &secret)
         .start();
 
+    until("one of them to have compared", WITHIN, || {
+        let scans = [&healing.bridge, &other]
+            .map(|bridge| ledger(bridge, "SELECT completed_scan FROM state"));
+        if scans.iter().sum::<i64>() > 1 {
+            Ok(())
+        } else {
+            Err(format!("{scans:?}"))
+        }
+    });
     // As a balancer would, event by event.
     let urls = [&healing.bridge, &other].map(url);
     let mut calls = Vec::new();
@@ -44,12 +53,18 @@ fn two_bridges_publish_nothing_that_the_other_has_and_one_goes_on_when_the_other
     }
     healing.bridge.await_published();
     other.await_published();
-    // Longer than the settling time, by the scans of whoever does them.
-    let scans = || pages(&healing);
-    let before = scans();
-    until("ten more scans", WITHIN, || match scans() - before {
-        scans if scans >= 10 => Ok(()),
-        scans => Err(format!("{scans}")),
+    // Whoever does it knows of each that nothing is missing.
+    let known = |bridge: &Bridge| {
+        ledger(
+            bridge,
+            "SELECT count(*) FROM listed WHERE ended_ms > 0 AND next_ms IS NULL",
+        )
+    };
+    until("every call to be known as complete", WITHIN, || {
+        match [&healing.bridge, &other].map(known).into_iter().max() {
+            Some(30) => Ok(()),
+            known => Err(format!("{known:?}")),
+        }
     });
     let counts = healing.simulator.counts();
     assert!(
@@ -121,11 +136,6 @@ fn url(bridge: &Bridge) -> String {
     format!("http://{}/webhooks/default", bridge.webhooks_address())
 }
 
-fn pages(healing: &Healing) -> u64 {
-    let counts = healing.simulator.counts();
-    counts.get("GET /conversation").copied().unwrap_or_default()
-}
-
 /// By its own metrics.
 fn is_elected(bridge: &Bridge) -> bool {
     let text = bridge.health("/metrics").unwrap().text();
@@ -133,4 +143,6 @@ fn is_elected(bridge: &Bridge) -> bool {
         .any(|line| line == "atoms_bridge_reconcile_elected 1")
 }
 
+/// Longer than deliveries take here.
+const SETTLING: &str = "4s";
 const WITHIN: Duration = Duration::from_secs(60);

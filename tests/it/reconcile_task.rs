@@ -14,7 +14,9 @@ use crate::harness::{shared_broker, unique, until};
 #[test]
 fn every_call_has_each_event_once_though_deliveries_get_lost_the_bridge_dies_and_the_api_fails() {
     let count = std::env::var("RECONCILE_CALLS").map_or(240, |count| count.parse().unwrap());
-    let mut healing = task("whole").with("ATOMS__SETTLING_TIME", "3s").start();
+    let mut healing = task("whole")
+        .with("ATOMS__SETTLING_TIME", SETTLING)
+        .start_comparing();
     healing.simulator.lose(Loss::percent(5));
     let too_many = Fault::TooMany {
         header: None,
@@ -288,4 +290,6 @@ fn prefix(name: &str) -> String {
     unique(&format!("task-{name}")) + "."
 }
 
+/// Longer than deliveries take here, also those of a call that is played while the list is read.
+const SETTLING: &str = "4s";
 const WITHIN: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@
 
 mod progress;
 mod report;
+mod status;
 
 use std::io::Write;
 
@@ -26,11 +27,12 @@ Exit code 1: something is missing for good, or it could not go on.
 
 Examples:
   atoms-kafka-bridge reconcile --since 24h --dry-run
-  atoms-kafka-bridge reconcile --since 2026-01-01T00:00:00Z --until 2026-05-01T00:00:00Z")]
+  atoms-kafka-bridge reconcile --since 2026-01-01T00:00:00Z --until 2026-05-01T00:00:00Z
+  atoms-kafka-bridge reconcile --status")]
 pub struct Args {
     /// Calls that were made since: 24h (back from now) or RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = when::time_arg)]
-    pub since: Timestamp,
+    #[arg(long, value_name = "TIME", value_parser = when::time_arg, required_unless_present = "status")]
+    pub since: Option<Timestamp>,
     /// Only calls that were made before: 1h (back from now) or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = when::time_arg)]
     pub until: Option<Timestamp>,
@@ -40,6 +42,9 @@ pub struct Args {
     /// Fetch calls too of which it is not known any more what was published
     #[arg(long)]
     pub force: bool,
+    /// Instead: say how complete the calls of the last hour and day are, and which lack something and why
+    #[arg(long, conflicts_with_all = ["since", "until", "dry_run", "force"])]
+    pub status: bool,
     /// A JSON object a line, for programs; the last one sums up
     #[arg(long)]
     pub json: bool,
@@ -70,18 +75,25 @@ enum WayError {
 ///
 /// The configuration is wrong or has no key, nobody can do it, or stdout refuses.
 pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
+    let mut output = Output::stdout();
+    let Some(since) = args.since else {
+        return status::run(&mut output, &common.load_quietly()?.config, args);
+    };
     let config = common.load()?.require(&[Need::Kafka, Need::ApiKey])?;
-    if args.until.is_some_and(|until| until <= args.since) {
+    if args.until.is_some_and(|until| until <= since) {
         return Err(UsageError("--until is not behind --since".to_owned()).into());
     }
     let mut way = Way::open(&config, args)?;
-    way.begin(args.job())?;
-    let mut output = Output::stdout();
-    follow(&mut output, &mut way, args)
+    way.begin(args.job(since))?;
+    follow(&mut output, &mut way, (since, args))
 }
 
-fn follow(output: &mut Output<impl Write>, way: &mut Way, args: &Args) -> anyhow::Result<Ended> {
-    let mut bar = Bar::new(args.since, args.until);
+fn follow(
+    output: &mut Output<impl Write>,
+    way: &mut Way,
+    (since, args): (Timestamp, &Args),
+) -> anyhow::Result<Ended> {
+    let mut bar = Bar::new(since, args.until);
     loop {
         let told = way.next()?;
         if !told.outcomes.is_empty() {
@@ -100,9 +112,9 @@ fn follow(output: &mut Output<impl Write>, way: &mut Way, args: &Args) -> anyhow
 }
 
 impl Args {
-    fn job(&self) -> Job {
+    fn job(&self, since: Timestamp) -> Job {
         Job {
-            since_ms: self.since.unix_ms(),
+            since_ms: since.unix_ms(),
             until_ms: self.until.map(Timestamp::unix_ms),
             mode: if self.dry_run {
                 Mode::DryRun

@@ -173,6 +173,16 @@ impl Bridge {
         output
     }
 
+    /// Begins another command of the binary, and does not wait for it.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Process {
+        let line = std::iter::once(BINARY).chain(arguments.iter().copied());
+        let mut line = line.map(str::to_owned);
+        let program = line.next().expect("there is always the binary");
+        Process::spawn(Path::new(&program), line, self.dir.path(), |command| {
+            set_environment(command, &self.environment);
+        })
+    }
+
     /// Kills the bridge at once; journal and addresses stay for [`Bridge::resume`].
     pub(crate) fn kill9(&mut self) {
         self.running().kill9();

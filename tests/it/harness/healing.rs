@@ -2,13 +2,13 @@
 //! whether each call has each event once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
 use atoms_kafka_bridge::event::Stage;
 use atoms_kafka_bridge::sender::samples::Dialect;
 use atoms_kafka_bridge::sender::samples::api::{Recorded, agents, recorded};
+use atoms_kafka_bridge::sender::simulator::Outcome;
 use atoms_kafka_bridge::time::Timestamp;
 use serde_json::Value;
 
@@ -69,6 +69,38 @@ impl Healing {
         self
     }
 
+    /// [`Healing::start`], and waits until it has compared: what ends from now on has ended after that.
+    pub(crate) fn start_comparing(self) -> Self {
+        let healing = self.start();
+        healing.await_scans(1);
+        healing
+    }
+
+    /// How many deliveries nobody took.
+    pub(crate) fn lost(&self) -> usize {
+        let delivered = self.simulator.delivered().into_iter();
+        delivered
+            .filter(|one| one.outcome != Outcome::Taken)
+            .count()
+    }
+
+    /// Waits until all that was taken is on the topics, and reads it: a transaction is seen some moments after its end.
+    pub(crate) fn await_taken(&self) -> Vec<Record> {
+        let taken = self.simulator.delivered().len() - self.lost();
+        until(
+            "what was taken to be on the topics",
+            Duration::from_secs(60),
+            || {
+                let records = self.records();
+                if records.len() >= taken {
+                    Ok(records)
+                } else {
+                    Err(format!("{} of {taken}", records.len()))
+                }
+            },
+        )
+    }
+
     /// Plays calls from beginning to end; their ids.
     pub(crate) fn play(&self, numbers: std::ops::Range<u64>) -> Vec<String> {
         let play = |number| {
@@ -119,10 +151,7 @@ impl Healing {
 
     /// A number out of the bridge's ledger; 0 while there is none.
     pub(crate) fn ledger(&self, query: &str) -> i64 {
-        number_in(
-            &self.bridge.journal_path().with_extension("db.ledger.db"),
-            query,
-        )
+        ledger(&self.bridge, query)
     }
 
     /// Waits until each of these calls has each event, and judges that each is there once; how many came by reconciliation.
@@ -162,8 +191,9 @@ impl Healing {
     }
 }
 
-/// A number out of an SQLite file; 0 while there is none.
-fn number_in(path: &Path, query: &str) -> i64 {
+/// A number out of a bridge's ledger; 0 while there is none.
+pub(crate) fn ledger(bridge: &Bridge, query: &str) -> i64 {
+    let path = bridge.journal_path().with_extension("db.ledger.db");
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let asked = rusqlite::Connection::open_with_flags(path, flags)
         .and_then(|conn| conn.query_row(query, [], |row| row.get(0)));

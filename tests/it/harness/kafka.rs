@@ -127,6 +127,18 @@ impl Broker {
         );
     }
 
+    /// Deletes all records of a topic with one partition, as its retention would.
+    pub(crate) fn delete_records(&self, topic: &str) {
+        let all = serde_json::json!({ "version": 1, "partitions": [{ "topic": topic, "partition": 0, "offset": -1 }] });
+        let file = self.dir.path().join(format!("delete-{topic}.json"));
+        fs::write(&file, all.to_string()).expect("the directory is writable");
+        java::tool(
+            &self.address(),
+            "org.apache.kafka.tools.DeleteRecordsCommand",
+            &["--offset-json-file", file.to_str().expect("UTF-8")],
+        );
+    }
+
     /// Kills the broker as a power cut of its machine's process would; data and address stay for [`Broker::resume`].
     pub(crate) fn kill9(&mut self) {
         self.running().kill9();
