@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::dialect::Unreadable;
 use crate::event::schema::UNRECOGNIZED;
-use crate::event::{Event, Stage};
+use crate::event::{self, Event, Stage};
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
 
@@ -59,8 +59,7 @@ pub struct Place {
 pub fn event(event: &Event<'_>, prefix: &str, place: &Place, traceparent: Option<&str>) -> Record {
     let topic = event.stage().map_or(UNRECOGNIZED, Stage::name);
     let mut value = Vec::with_capacity(VALUE_BYTES);
-    // Every part of an event is text, numbers and raw JSON: writing it to memory cannot fail.
-    serde_json::to_writer(&mut value, event).unwrap_or_default();
+    event::write(event, &mut value);
     let mut headers = cloud_event(&CloudEvent {
         id: &event.id,
         source: source(event.agent_id.as_deref()),

@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};
 
@@ -13,14 +12,6 @@ use serde::{Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Its clock in UTC.
-    fn civil(self) -> DateTime {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(moment) => jiff::tz::Offset::UTC.to_datetime(moment),
-            Err(_) => EPOCH.saturating_add(SignedDuration::from_millis(self.0)),
-        }
-    }
-
     /// The moment `unix_ms` milliseconds after 1970-01-01T00:00:00Z.
     ///
     /// Years outside 0000 to 9999 have no RFC 3339 spelling and are drawn to the nearest end.
@@ -43,6 +34,9 @@ impl Timestamp {
     /// A date without a time is none, and neither is what names its zone in brackets or lies outside the years 0000 to
     /// 9999: the moment that would come of it was not sent.
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(usual) = Self::parse_usual(text) {
+            return Some(usual);
+        }
         if !text.contains(['T', 't', ' ']) || text.contains('[') {
             return None;
         }
@@ -52,6 +46,126 @@ impl Timestamp {
         (FIRST_MS..=LAST_MS)
             .contains(&unix_ms)
             .then_some(Self(unix_ms))
+    }
+
+    /// Reads the spelling that nearly every time comes in, `2026-05-08T07:52:48.164Z`, of which a transcript has hundreds;
+    /// `None` for every other one.
+    pub fn parse_usual(text: &str) -> Option<Self> {
+        let text: &[u8; 24] = text.as_bytes().try_into().ok()?;
+        let &[
+            y1,
+            y2,
+            y3,
+            y4,
+            b'-',
+            m1,
+            m2,
+            b'-',
+            d1,
+            d2,
+            b'T',
+            h1,
+            h2,
+            b':',
+            i1,
+            i2,
+            b':',
+            s1,
+            s2,
+            b'.',
+            f1,
+            f2,
+            f3,
+            b'Z',
+        ] = text
+        else {
+            return None;
+        };
+        let mut digits = true;
+        let mut number = |text: &[u8]| {
+            text.iter().fold(0, |number, digit| {
+                let digit = digit.wrapping_sub(b'0');
+                digits &= digit < 10;
+                number * 10 + i64::from(digit)
+            })
+        };
+        let (year, month, day) = (
+            number(&[y1, y2, y3, y4]),
+            number(&[m1, m2]),
+            number(&[d1, d2]),
+        );
+        let (hour, minute, second) = (number(&[h1, h2]), number(&[i1, i2]), number(&[s1, s2]));
+        let ms = number(&[f1, f2, f3]);
+        if !digits {
+            return None;
+        }
+        let date = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
+        if !date || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let seconds = days_to(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+        let unix_ms = seconds * 1000 + ms;
+        (FIRST_MS..=LAST_MS)
+            .contains(&unix_ms)
+            .then_some(Self(unix_ms))
+    }
+
+    /// RFC 3339 with three decimals.
+    pub(crate) fn text(self) -> [u8; 24] {
+        // By hand, since a general formatter takes most of an event's time.
+        let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS));
+        let (year, month, day) = date_of(days);
+        let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        let [y1, y2] = two_digits(year / 100);
+        let [y3, y4] = two_digits(year % 100);
+        let [[m1, m2], [d1, d2]] = [month, day].map(two_digits);
+        let [[h1, h2], [i1, i2], [s1, s2]] = [hour, minute, second].map(two_digits);
+        let [_, f1] = two_digits(ms % 1000 / 100);
+        let [f2, f3] = two_digits(ms % 100);
+        [
+            y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2,
+            b'.', f1, f2, f3, b'Z',
+        ]
+    }
+}
+
+fn two_digits(number: i64) -> [u8; 2] {
+    let number = u8::try_from(number).unwrap_or_default();
+    [b'0' + number / 10, b'0' + number % 10]
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar; years are taken to begin in March, so that a leap day is last.
+fn days_to(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month > 2 { year } else { year - 1 };
+    let era = year.div_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let year = year.rem_euclid(400);
+    era * DAYS_IN_400_YEARS + year * 365 + year / 4 - year / 100 + day_of_year - TO_1970
+}
+
+/// The date so many days after 1970-01-01.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    let days = days + TO_1970;
+    let (era, day) = (
+        days.div_euclid(DAYS_IN_400_YEARS),
+        days.rem_euclid(DAYS_IN_400_YEARS),
+    );
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + i64::from(month <= 2);
+    (year, month, day)
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
     }
 }
 
@@ -69,32 +183,13 @@ fn written_ms(text: &str) -> Option<i64> {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand, since a transcript has hundreds of them and a general formatter takes most of an event's time.
-        let civil = self.civil();
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        for (end, width, number) in [
-            (4, 4, i32::from(civil.year())),
-            (7, 2, i32::from(civil.month())),
-            (10, 2, i32::from(civil.day())),
-            (13, 2, i32::from(civil.hour())),
-            (16, 2, i32::from(civil.minute())),
-            (19, 2, i32::from(civil.second())),
-            (23, 3, i32::from(civil.millisecond())),
-        ] {
-            let digits = text.get_mut(end - width..end).unwrap_or_default();
-            let mut rest = number.unsigned_abs();
-            for digit in digits.iter_mut().rev() {
-                *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-                rest /= 10;
-            }
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -113,11 +208,17 @@ impl schemars::JsonSchema for Timestamp {
 }
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+const DAY_MS: i64 = 86_400_000;
+const DAYS_IN_400_YEARS: i64 = 146_097;
+/// From 0000-03-01.
+const TO_1970: i64 = 719_468;
 const FIRST_MS: i64 = -62_167_219_200_000;
 const LAST_MS: i64 = 253_402_300_799_999;
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -148,6 +249,41 @@ mod tests {
             assert_eq!(text, format!("{clock:.3}Z"));
             assert_eq!(Timestamp::parse(&text), Some(Timestamp(unix_ms)));
         }
+    }
+
+    #[test]
+    fn the_usual_spelling_is_read_as_any_other() {
+        let read = |text: &str| {
+            text.parse::<jiff::Timestamp>()
+                .ok()
+                .map(|t| t.as_millisecond())
+        };
+        for step in 0..200_000 {
+            // Every field beyond its ends too: days that a month does not have, hours, seconds.
+            let (year, month, day) = (1896 + step / 1400, step / 33 % 14, step % 33);
+            let text = format!(
+                "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+                step % 25,
+                step % 61,
+                step % 59,
+                step % 1000
+            );
+            assert_eq!(
+                Timestamp::parse_usual(&text).map(Timestamp::unix_ms),
+                read(&text),
+                "{text}"
+            );
+        }
+        for other in [
+            "2026-05-08T07:52:48.164z",
+            "2026-05-08T07:52:48,164Z",
+            "2026-05-08T07:52:60.000Z",
+            "+026-05-08T07:52:48.164Z",
+        ] {
+            assert_eq!(Timestamp::parse_usual(other), None, "{other}");
+        }
+        let last = Timestamp::parse_usual("9999-12-31T23:59:59.999Z");
+        assert_eq!(last, Some(Timestamp(LAST_MS)));
     }
 
     #[test]

@@ -22,7 +22,10 @@ pub fn run(common: &Common) -> anyhow::Result<Ended> {
 
 /// The runtime of every command that needs one.
 pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    // The other half of the processors is for the journal, the publisher and librdkafka, which have threads of their own.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(2))
         .enable_all()
         .build()
 }

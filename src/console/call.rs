@@ -125,7 +125,7 @@ fn facts(event: &Event<'_>) -> Vec<(&'static str, String)> {
         let seconds = call
             .duration_seconds
             .as_ref()
-            .map(|raw| format!("{} s", raw.get()));
+            .map(|raw| format!("{} s", raw.json()));
         add("Duration", seconds.as_deref());
         for (name, at) in [
             ("Created", call.created_at),

@@ -220,7 +220,8 @@ fn destination(desk: &Desk, stored: &Stored) -> Markup {
         id: entry.id.clone(),
         origin: entry.origin,
         headers: headers.clone(),
-        body: body.clone().unwrap_or_default(),
+        body: body.clone().unwrap_or_default().into(),
+        scanned: None,
         intact: *intact,
     };
     let destination = Preview::new(desk.config()).of(&row);

@@ -45,7 +45,7 @@ fn measured(metric: &Metric<'_>) -> Markup {
             td { bdi { (metric.identifier.as_deref().unwrap_or_default()) } }
             td { bdi { (metric.value_text.as_deref().unwrap_or_default()) } }
             td.wide { (metric.category.unwrap_or_default()) }
-            td.wide.number { @if let Some(raw) = &metric.confidence { (raw.get()) } }
+            td.wide.number { @if let Some(raw) = &metric.confidence { (raw.json()) } }
             td.wide dir="auto" { (metric.reasoning.as_deref().unwrap_or_default()) }
         }
     }

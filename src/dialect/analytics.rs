@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::fit::{Fitted, metric_type, number, raw, text};
+use super::fit::{Fitted, metric_type, number, text};
 use super::reader::Reader;
 use crate::event::json::{Kind, Value};
-use crate::event::{Analytics, Metric};
+use crate::event::{Analytics, Metric, Raw};
 
 /// Reads what there is; `None` when there is nothing.
 pub(super) fn read<'d>(reader: &mut Reader<'d>) -> Option<Analytics<'d>> {
@@ -56,10 +56,8 @@ fn categorized<'d>(reader: &mut Reader<'d>, category: &Category) -> Option<Vec<M
                 category: Some(category.name),
                 metric_type: members.take_any(&TYPES, metric_type),
                 value_text: value.as_ref().map(|scalar| scalar.text.clone()),
-                value: value.map(|scalar| raw(scalar.json)),
-                confidence: members
-                    .take("confidence", number)
-                    .map(|digits| raw(digits.into_owned())),
+                value: value.map(|scalar| scalar.json),
+                confidence: members.take("confidence", number).map(Raw::of),
                 reasoning: members.take("reasoning", text),
                 prompt: members.take_any(&PROMPTS, text),
             };
@@ -77,7 +75,7 @@ fn plain<'d>(reader: &mut Reader<'d>) -> Option<Vec<Metric<'d>>> {
         .map(|(identifier, value)| Metric {
             identifier: Some(identifier),
             metric_type: Some(Cow::Borrowed(value.type_name)),
-            value: Some(raw(value.json)),
+            value: Some(value.json),
             value_text: Some(value.text),
             ..Metric::default()
         })
@@ -90,7 +88,7 @@ fn plain<'d>(reader: &mut Reader<'d>) -> Option<Vec<Metric<'d>>> {
 /// A string, a number or a boolean.
 #[derive(PartialEq)]
 pub(super) struct ScalarValue<'d> {
-    json: String,
+    json: Raw<'d>,
     text: Cow<'d, str>,
     type_name: &'static str,
 }
@@ -106,9 +104,9 @@ fn scalar(value: Value<'_>) -> Option<Fitted<ScalarValue<'_>>> {
         Kind::Null | Kind::Array | Kind::Object => return None,
     };
     let json = if value.kind() == Kind::BrokenString {
-        serde_json::to_string(&text).ok()?
+        Raw::of(serde_json::to_string(&text).ok()?)
     } else {
-        value.raw().to_owned()
+        Raw::of(value.raw())
     };
     Some(Fitted {
         value: ScalarValue {

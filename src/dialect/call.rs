@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::fit::{Way, boolean, filled, number, open_way, raw, status, text, time, way};
+use super::fit::{Way, boolean, filled, number, open_way, status, text, time, way};
 use super::member;
 use super::reader::Reader;
-use crate::event::Call;
 use crate::event::json::Value;
+use crate::event::{Call, Raw};
 use crate::time::Timestamp;
 
 /// Reads what there is; `None` when there is nothing.
@@ -17,7 +17,6 @@ pub(super) fn read<'d>(
 ) -> Option<Call<'d>> {
     let way = read_way(reader, variables);
     let numbers = Numbers::read(reader, way.direction, variables);
-    let digits = |digits: Cow<'d, str>| raw(digits.into_owned());
     let call = Call {
         channel: way.channel,
         direction: way.direction,
@@ -29,7 +28,7 @@ pub(super) fn read<'d>(
         disposition: reader.take(&["disposition", "outcome"], text),
         duration_seconds: reader
             .take(&["callDuration", "duration_seconds", "duration"], number)
-            .map(digits),
+            .map(Raw::of),
         created_at: reader.take(&["createdAt"], time).or(made_at),
         answered_at: reader.take(&["answerTime"], time),
         ended_at: reader.take(&["endTime"], time),
@@ -37,10 +36,10 @@ pub(super) fn read<'d>(
         recording_dual_url: reader.take(&["recordingDualUrl"], filled),
         end_reason: reader.take(&["endReason"], text),
         failure_reason: reader.take(&["failureReason"], text),
-        cost: reader.take(&["cost"], number).map(digits),
+        cost: reader.take(&["cost"], number).map(Raw::of),
         is_test: reader.take(&["isTest"], boolean),
         retry_call_id: reader.take(&["retryCallId"], text),
-        retry_attempt: reader.take(&["retryAttempt"], number).map(digits),
+        retry_attempt: reader.take(&["retryAttempt"], number).map(Raw::of),
     };
     (reader.has_call_data() || !is_empty(&call)).then_some(call)
 }
@@ -135,6 +134,5 @@ impl<'d> Numbers<'d> {
 
 /// Whether nothing is known of a call.
 fn is_empty(call: &Call<'_>) -> bool {
-    // An empty call is the only one that is written with nothing in it.
-    serde_json::to_string(call).is_ok_and(|json| json == "{}")
+    *call == Call::default()
 }

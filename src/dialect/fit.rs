@@ -4,8 +4,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::event::fold;
 use crate::event::json::{Document, Kind, Value};
 use crate::time::Timestamp;
@@ -67,6 +65,9 @@ pub(super) fn without_query<'u>(url: &'u str, marks: &[&str], hashes: &[&str]) -
 /// A time in any spelling of ISO 8601; one that says more than milliseconds can is kept too.
 pub(super) fn time(value: Value<'_>) -> Option<Fitted<Timestamp>> {
     let sent = value.text()?;
+    if let Some(usual) = Timestamp::parse_usual(&sent) {
+        return whole(usual);
+    }
     Some(Fitted {
         value: Timestamp::parse(&sent)?,
         whole: fits_milliseconds(&sent),
@@ -180,9 +181,4 @@ fn split_direction(word: &str) -> (&str, Option<&'static str>) {
 /// A word in lower case without anything between its parts.
 fn squeeze(word: &str) -> String {
     word.chars().map(fold).filter(|c| *c != '-').collect()
-}
-
-/// JSON text that is known to be whole as a raw value.
-pub(super) fn raw(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -13,6 +13,8 @@ pub(super) struct Members<'d> {
     pointer: Rc<str>,
     pub(super) position: Option<usize>,
     pub(super) members: Vec<Member<'d>>,
+    /// Which lengths, modulo 64, the members' names have: most names that are looked up are not there.
+    lengths: u64,
     /// What was carried by a field, but not wholly.
     also: Vec<usize>,
 }
@@ -32,8 +34,11 @@ impl<'d> Members<'d> {
             value,
             carried: false,
         };
-        let members = object.last_members().into_iter().map(member).collect();
+        let members: Vec<_> = object.last_members().into_iter().map(member).collect();
         Self {
+            lengths: members
+                .iter()
+                .fold(0, |all, member| all | length(&member.text)),
             pointer: pointer.into(),
             position: None,
             members,
@@ -133,6 +138,7 @@ impl<'d> Members<'d> {
         let other = named(&self.members, name);
         for (at, text) in [(Some(at), name), (other, own)] {
             if let Some(member) = at.and_then(|at| self.members.get_mut(at)) {
+                self.lengths |= length(text);
                 member.text = Cow::Borrowed(text);
             }
         }
@@ -145,6 +151,9 @@ impl<'d> Members<'d> {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
+        if self.lengths & length(name) == 0 {
+            return None;
+        }
         self.members.iter().position(|member| member.text == name)
     }
 
@@ -187,6 +196,10 @@ impl<'d> Members<'d> {
             }
         }
     }
+}
+
+fn length(name: &str) -> u64 {
+    1 << (name.len() % 64)
 }
 
 /// How JSON may spell what begins a query, and what ends it.

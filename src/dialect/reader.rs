@@ -6,17 +6,16 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde_json::value::RawValue;
-
-use super::fit::{Fitted, raw};
+use super::fit::Fitted;
 use super::members::Members;
+use crate::event::Raw;
 use crate::event::json::{Document, Kind, Value};
 
 /// Reads one body.
 pub(super) struct Reader<'d> {
     /// In order of precedence; the root is the last.
     places: Vec<Members<'d>>,
-    kept: BTreeMap<String, Box<RawValue>>,
+    kept: BTreeMap<String, Raw<'d>>,
     pub(super) broken: Vec<(String, String)>,
     has_metadata: bool,
     has_call_data: bool,
@@ -208,11 +207,11 @@ impl<'d> Reader<'d> {
     }
 
     /// A value of a container that was taken, as raw JSON.
-    pub(super) fn raw(&mut self, name: &str, value: Value<'d>) -> Box<RawValue> {
+    pub(super) fn raw(&mut self, name: &str, value: Value<'d>) -> Raw<'d> {
         let pointer = self.pointer_of(name, value);
         let mut json = String::with_capacity(value.raw().len());
         value.write(&pointer, &mut json, &mut self.broken);
-        raw(json)
+        Raw::of(json)
     }
 
     fn pointer_of(&self, name: &str, value: Value<'d>) -> String {
@@ -260,7 +259,7 @@ impl<'d> Reader<'d> {
     pub(super) fn keep(&mut self, pointer: String, value: Value<'d>) {
         let mut json = String::with_capacity(value.raw().len());
         value.write(&pointer, &mut json, &mut self.broken);
-        self.kept.insert(pointer, raw(json));
+        self.kept.insert(pointer, Raw::of(json));
     }
 
     /// Keeps what a member with a broken key held, unless another member already has that pointer.
@@ -271,7 +270,7 @@ impl<'d> Reader<'d> {
     }
 
     /// Everything that no field carries.
-    pub(super) fn finish(mut self) -> BTreeMap<String, Box<RawValue>> {
+    pub(super) fn finish(mut self) -> BTreeMap<String, Raw<'d>> {
         for place in std::mem::take(&mut self.places) {
             place.finish(&mut self);
         }
@@ -281,11 +280,9 @@ impl<'d> Reader<'d> {
             while pointer.ends_with('#') && self.kept.contains_key(&pointer) {
                 pointer.push('#');
             }
-            let escapes = serde_json::value::to_raw_value(&escapes);
-            self.kept.insert(
-                pointer,
-                escapes.unwrap_or_else(|_| RawValue::NULL.to_owned()),
-            );
+            // Writing a string to memory as JSON cannot fail.
+            let escapes = serde_json::to_string(&escapes).unwrap_or_default();
+            self.kept.insert(pointer, Raw::of(escapes));
         }
         self.kept
     }

@@ -7,20 +7,23 @@
 pub mod compatible;
 pub mod json;
 mod origin;
+mod raw;
 pub mod schema;
 mod stage;
 mod stages;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 pub use self::origin::Origin;
+pub use self::raw::Raw;
 pub use self::stage::{Stage, fold};
 pub use self::stages::Stages;
+pub use self::write::write;
 
 /// The type of what `check` sends through a bridge to read it back; no call stands behind it, and nothing counts it.
 pub const BRIDGE_CHECK: &str = "bridge-check";
@@ -76,7 +79,7 @@ pub struct Event<'a> {
     /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<OpenObject>", extend("examples" = [{ "customer_name": "Rahul Sharma", "due_amount": "29000" }]))]
-    pub variables: Option<Box<RawValue>>,
+    pub variables: Option<Raw<'a>>,
     /// The evaluation of the call. Absent when the delivery brought none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analytics: Option<Analytics<'a>>,
@@ -88,7 +91,7 @@ pub struct Event<'a> {
     /// nothing, so that its presence means that the sender changed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "Option<OpenObject>", extend("examples" = [{ "/metadata/somethingNew": { "kept": true } }]))]
-    pub unmapped: BTreeMap<String, Box<RawValue>>,
+    pub unmapped: BTreeMap<String, Raw<'a>>,
 }
 
 /// Where an event came from.
@@ -124,7 +127,7 @@ pub struct Source<'a> {
 }
 
 /// The circumstances of a call. Each is there if the delivery told it, whatever the event's type.
-#[derive(Debug, Default, Serialize, JsonSchema)]
+#[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Call<'a> {
     /// What the call went over: `telephony`, `web`, or another word as sent.
@@ -163,7 +166,7 @@ pub struct Call<'a> {
     /// How long the call lasted, in seconds and fractions of them, digit for digit as sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>", extend("examples" = [49.350622]))]
-    pub duration_seconds: Option<Box<RawValue>>,
+    pub duration_seconds: Option<Raw<'a>>,
     /// When the call was made or queued, not when it rang, in UTC with milliseconds: the sender's word, else the time in
     /// `callId`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,7 +198,7 @@ pub struct Call<'a> {
     /// What it cost, digit for digit as sent. The sender names no currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>", extend("examples" = [0.12]))]
-    pub cost: Option<Box<RawValue>>,
+    pub cost: Option<Raw<'a>>,
     /// Whether it was a test, as the sender says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [false]))]
@@ -207,7 +210,7 @@ pub struct Call<'a> {
     /// Which try this one is, as the sender counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>", extend("examples" = [1]))]
-    pub retry_attempt: Option<Box<RawValue>>,
+    pub retry_attempt: Option<Raw<'a>>,
 }
 
 /// What one side said at a time.
@@ -261,7 +264,7 @@ pub struct Metric<'a> {
     /// Its value, as sent: a number digit for digit. Absent when none was sent or it is no string, number or boolean.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Scalar>", extend("examples" = [2, "promise_to_pay", true]))]
-    pub value: Option<Box<RawValue>>,
+    pub value: Option<Raw<'a>>,
     /// The same value as text, for sinks with typed columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["2"]))]
@@ -269,7 +272,7 @@ pub struct Metric<'a> {
     /// How sure the evaluation is of the value, from 0 to 1, digit for digit as sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>", extend("examples" = [0.95]))]
-    pub confidence: Option<Box<RawValue>>,
+    pub confidence: Option<Raw<'a>>,
     /// Why it has this value, in the evaluation's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["Both sides spoke about equally long."]))]

@@ -7,12 +7,14 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
-use sha2::{Digest, Sha256};
 
+use super::fingerprint::{self, Fingerprint};
 use super::headers;
-use super::{Appended, AppendedKind, id};
+use super::{Appended, AppendedKind, Row, id};
+use crate::dialect::encoding;
 use crate::event::Origin;
-use crate::receive::delivery::WebhookName;
+use crate::event::json::{Document, Scanned};
+use crate::receive::delivery::{KeptHeaders, WebhookName};
 use crate::time::Timestamp;
 use crate::verify::VerifiedDelivery;
 
@@ -22,36 +24,44 @@ pub(super) struct Prepared {
     webhook: WebhookName,
     own_id: String,
     origin: Origin,
-    hash: [u8; 32],
+    fingerprint: Fingerprint,
     received_ms: i64,
     /// The record's timestamp, if that is not when the delivery was received.
     record_ms: Option<i64>,
+    kept: KeptHeaders,
     headers: Option<String>,
     crc: u32,
     body: Bytes,
+    /// What the body was found to hold, so that it is not read a second time.
+    scanned: Option<Scanned>,
 }
 
 impl Prepared {
     pub(super) fn new(delivery: &VerifiedDelivery) -> Self {
         let body = delivery.body().clone();
-        let hash: [u8; 32] = Sha256::digest(&body).into();
+        let encodings = delivery.headers().content_encoding.as_deref();
+        let is_encoded = encodings.is_some_and(encoding::is_encoded);
+        let document = (!is_encoded).then(|| Document::parse(&body).ok()).flatten();
         let own_id = match delivery.answered_id() {
             Some(id) => id.to_owned(),
-            None => {
-                let encodings = delivery.headers().content_encoding.as_deref();
-                id::own_id(&body, encodings, &hash)
-            }
+            None if is_encoded => id::own_id_within(encodings, &body),
+            None => id::own_id(document.as_ref(), &body),
         };
+        let scanned = document
+            .map(Document::into_scanned)
+            .filter(|_| body.len() <= SCANNED_BYTES);
         Self {
             webhook: delivery.webhook().clone(),
             own_id,
             origin: delivery.origin(),
-            hash,
+            fingerprint: Fingerprint::of(&body),
             received_ms: delivery.received_at().unix_ms(),
             record_ms: None,
+            kept: delivery.headers().clone(),
             headers: headers::write(delivery.headers(), delivery.origin()),
             crc: crc32c::crc32c(&body),
             body,
+            scanned,
         }
     }
 
@@ -59,6 +69,23 @@ impl Prepared {
     pub(super) fn with_record_at(mut self, at: Timestamp) -> Self {
         self.record_ms = Some(at.unix_ms());
         self
+    }
+
+    /// What the publisher would read back of it.
+    pub(super) fn into_row(self, appended: &Appended, seq: u64) -> Row {
+        Row {
+            out_seq: appended.out_seq,
+            seq,
+            webhook: self.webhook.as_str().to_owned(),
+            received_at: Timestamp::from_unix_ms(self.received_ms),
+            record_at: Timestamp::from_unix_ms(self.record_ms.unwrap_or(self.received_ms)),
+            id: appended.id.clone(),
+            origin: self.origin,
+            headers: self.kept,
+            body: self.body,
+            scanned: self.scanned,
+            intact: true,
+        }
     }
 
     /// About what its rows take in the file.
@@ -132,17 +159,17 @@ impl<'tx> Appender<'tx> {
         })
     }
 
-    /// Writes the delivery, unless the same one is there.
+    /// Writes the delivery, unless the same one is there; and which place in the order of arrival it has.
     pub(super) fn append(
         &mut self,
         prepared: &Prepared,
         numbers: &mut Numbers,
         webhooks: &mut HashMap<WebhookName, i64>,
-    ) -> rusqlite::Result<Appended> {
+    ) -> rusqlite::Result<(Appended, u64)> {
         let webhook = webhook_number(self.tx, &prepared.webhook, webhooks)?;
         let id = match self.look_up(prepared, webhook)? {
-            Known::Same { seq } => return self.duplicate(seq),
-            Known::OtherBody => id::with_hash(&prepared.own_id, &prepared.hash),
+            Known::Same { seq } => return Ok((self.duplicate(seq)?, seq.cast_unsigned())),
+            Known::OtherBody => id::with_hash(&prepared.own_id, &prepared.body),
             Known::New => prepared.own_id.clone(),
         };
         let (seq, out_seq) = (numbers.next_seq, numbers.next_out_seq);
@@ -155,11 +182,12 @@ impl<'tx> Appender<'tx> {
         )?;
         numbers.next_seq += 1;
         numbers.next_out_seq += 1;
-        Ok(Appended {
+        let appended = Appended {
             kind: AppendedKind::Stored,
             id,
             out_seq,
-        })
+        };
+        Ok((appended, seq))
     }
 
     fn look_up(&mut self, prepared: &Prepared, webhook: i64) -> rusqlite::Result<Known> {
@@ -173,7 +201,8 @@ impl<'tx> Appender<'tx> {
         let mut rows = self.find.query(params![prepared.own_id, webhook])?;
         let mut known = Known::New;
         while let Some(row) = rows.next()? {
-            if row.get_ref(0)?.as_blob()? == seen_key(&prepared.hash, prepared.origin) {
+            let stored = row.get_ref(0)?.as_blob()?;
+            if prepared.fingerprint.is_stored(stored, &prepared.body) {
                 return Ok(Known::Same { seq: row.get(1)? });
             }
             known = Known::OtherBody;
@@ -202,7 +231,7 @@ impl<'tx> Appender<'tx> {
     ) -> rusqlite::Result<()> {
         let Prepared {
             origin,
-            hash,
+            fingerprint,
             received_ms,
             record_ms,
             headers,
@@ -214,7 +243,7 @@ impl<'tx> Appender<'tx> {
             seq,
             webhook,
             id,
-            hash,
+            fingerprint.stored(),
             received_ms,
             headers,
             crc,
@@ -225,7 +254,7 @@ impl<'tx> Appender<'tx> {
         self.seen.execute(params![
             prepared.own_id,
             webhook,
-            seen_key(hash, *origin),
+            seen_key(fingerprint.stored(), *origin),
             seq
         ])?;
         self.queue.execute(params![out_seq, seq])?;
@@ -240,11 +269,11 @@ enum Known {
     Same { seq: i64 },
 }
 
-/// What `seen` holds of a hash: as much that no two bodies share it. Of a reconciled event nothing: its id alone says what
-/// it is, whatever the API makes of the body, and no webhook's delivery can be taken for it.
-pub(super) fn seen_key(hash: &[u8; 32], origin: Origin) -> &[u8] {
+/// What `seen` holds of a delivery's fingerprint. Of a reconciled event nothing: its id alone says what it is, whatever the API
+/// makes of the body, and no webhook's delivery can be taken for it.
+pub(super) fn seen_key(of_delivery: &[u8], origin: Origin) -> &[u8] {
     match origin {
-        Origin::Webhook => hash.split_at(16).0,
+        Origin::Webhook => fingerprint::in_seen(of_delivery),
         Origin::Reconcile(_) => &[],
     }
 }
@@ -275,5 +304,7 @@ fn webhook_number(
     Ok(n)
 }
 
+/// Of larger bodies what was found is not kept in memory, where it can take more than they.
+const SCANNED_BYTES: usize = 64 << 10;
 /// What a row takes beside its body, over all tables.
 const ROW_OVERHEAD_BYTES: u64 = 512;

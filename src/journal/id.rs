@@ -6,34 +6,40 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::fingerprint::sha256;
 use crate::dialect::encoding;
-use crate::event::json::peek_id;
+use crate::event::json::Document;
 
-/// The delivery's own id: the body's top-level `id` if it can be seen and fits, else one made from the hash of the body as
-/// it was sent.
-pub(super) fn own_id(body: &[u8], encodings: Option<&str>, hash: &[u8; 32]) -> String {
-    let seen = if encodings.is_some_and(encoding::is_encoded) {
-        let _alone = PEEK.lock().unwrap_or_else(PoisonError::into_inner);
-        let decoded = encoding::decode(body, encodings, MOST_DECODED_BYTES);
-        decoded.ok().and_then(|decoded| peek_id(&decoded))
-    } else {
-        peek_id(body)
-    };
-    seen.unwrap_or_else(|| {
-        let digits = hash.split_at(16).0;
-        format!("sha256-{}", hex::encode(digits))
+/// The delivery's own id: the body's top-level `id` if it fits, else one made from the hash of the body as it was sent. A body
+/// that is no JSON has no document.
+pub(super) fn own_id(document: Option<&Document<'_>>, body: &[u8]) -> String {
+    document.and_then(Document::id).unwrap_or_else(|| {
+        let hash = sha256(body);
+        format!("sha256-{}", hex::encode(hash.split_at(16).0))
     })
 }
 
+/// As [`own_id`], of a body whose encoding is to be undone first.
+pub(super) fn own_id_within(encodings: Option<&str>, body: &[u8]) -> String {
+    let _alone = PEEK.lock().unwrap_or_else(PoisonError::into_inner);
+    let decoded = encoding::decode(body, encodings, MOST_DECODED_BYTES);
+    let document = decoded
+        .as_ref()
+        .ok()
+        .and_then(|decoded| Document::parse(decoded).ok());
+    own_id(document.as_ref(), body)
+}
+
 /// The event's id when another body came under the same delivery id before.
-pub(super) fn with_hash(own_id: &str, hash: &[u8; 32]) -> String {
-    format!("{own_id}-{}", hex::encode(hash.split_at(4).0))
+pub(super) fn with_hash(own_id: &str, body: &[u8]) -> String {
+    format!("{own_id}-{}", hex::encode(sha256(body).split_at(4).0))
 }
 
 /// The delivery's own id again, from an event id that [`with_hash`] may have made.
-pub(super) fn without_hash<'a>(event_id: &'a str, hash: &[u8]) -> Option<&'a str> {
-    let suffix = hex::encode(hash.get(..4)?);
-    event_id.strip_suffix(&suffix)?.strip_suffix('-')
+pub(super) fn without_hash(event_id: &str) -> Option<&str> {
+    let (own_id, hash) = event_id.rsplit_once('-')?;
+    let is_hex = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    (hash.len() == 8 && hash.bytes().all(is_hex)).then_some(own_id)
 }
 
 /// What is decoded to look for an id; an ordinary call has about 6 KiB.
@@ -51,55 +57,61 @@ mod tests {
 
     #[test]
     fn only_a_printable_top_level_id_is_taken() {
-        let hash = [0xab; 32];
-        let made = format!("sha256-{}", "ab".repeat(16));
         for (body, expected) in [
             (
                 r#"{"id":"69fd96578d7c3809f58ce555"}"#,
-                "69fd96578d7c3809f58ce555",
+                Some("69fd96578d7c3809f58ce555"),
             ),
-            (r#"{"x":{"id":"inner"},"id":"a b"}"#, "a b"),
-            (r#"{"id":"first","id":"last"}"#, "last"),
-            (r#"{"x":{"id":"inner"}}"#, made.as_str()),
-            (r#"{"id":7}"#, &made),
-            (r#"{"id":""}"#, &made),
-            (r#"{"id":"ä"}"#, &made),
-            (r#"{"id":"a\nb"}"#, &made),
-            ("not json", &made),
-            ("", &made),
+            (r#"{"x":{"id":"inner"},"id":"a b"}"#, Some("a b")),
+            (r#"{"id":"first","id":"last"}"#, Some("last")),
+            (r#"{"x":{"id":"inner"}}"#, None),
+            (r#"{"id":7}"#, None),
+            (r#"{"id":""}"#, None),
+            (r#"{"id":"ä"}"#, None),
+            (r#"{"id":"a\nb"}"#, None),
+            (&format!(r#"{{"id":"{}"}}"#, "x".repeat(129)), None),
+            ("not json", None),
+            ("", None),
         ] {
-            assert_eq!(own_id(body.as_bytes(), None, &hash), expected, "{body}");
+            let document = Document::parse(body.as_bytes()).ok();
+            let expected = expected.map_or_else(|| made(body.as_bytes()), str::to_owned);
+            assert_eq!(
+                own_id(document.as_ref(), body.as_bytes()),
+                expected,
+                "{body}"
+            );
         }
-        let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(129));
-        assert_eq!(own_id(long.as_bytes(), None, &hash), made);
     }
 
     #[test]
     fn an_id_is_seen_through_an_encoding_that_gives_little() {
-        let hash = [0xab; 32];
-        let made = format!("sha256-{}", "ab".repeat(16));
         let plain = br#"{"id":"x"}"#.to_vec();
         let filled = |length: usize| format!(r#"{{"id":"x"{}}}"#, " ".repeat(length - 10));
         let most = filled(MOST_DECODED_BYTES).into_bytes();
         let more = filled(MOST_DECODED_BYTES + 1).into_bytes();
         for (body, encodings, expected) in [
-            (plain.clone(), "identity", "x"),
-            (plain.clone(), "", "x"),
-            (plain.clone(), " Identity , ", "x"),
-            (more.clone(), "identity", "x"),
-            (gzip(&plain), "gzip", "x"),
-            (gzip(&gzip(&plain)), "gzip, x-gzip", "x"),
-            (gzip(&most), "gzip", "x"),
-            (gzip(&more), "gzip", &made),
-            (plain.clone(), "gzip", &made),
-            (plain, "br", &made),
+            (gzip(&plain), "gzip", Some("x")),
+            (gzip(&gzip(&plain)), "gzip, x-gzip", Some("x")),
+            (gzip(&most), "gzip", Some("x")),
+            (gzip(&more), "gzip", None),
+            (plain.clone(), "gzip", None),
+            (plain, "br", None),
         ] {
+            assert!(encoding::is_encoded(encodings));
+            let expected = expected.map_or_else(|| made(&body), str::to_owned);
             assert_eq!(
-                own_id(&body, Some(encodings), &hash),
+                own_id_within(Some(encodings), &body),
                 expected,
                 "{encodings}"
             );
         }
+        for encodings in ["identity", "", " Identity , "] {
+            assert!(!encoding::is_encoded(encodings), "{encodings:?}");
+        }
+    }
+
+    fn made(body: &[u8]) -> String {
+        format!("sha256-{}", &hex::encode(sha256(body))[..32])
     }
 
     fn gzip(body: &[u8]) -> Vec<u8> {
@@ -110,10 +122,11 @@ mod tests {
 
     #[test]
     fn the_hash_can_be_taken_off_again() {
-        let hash = [0xab; 32];
-        let id = with_hash("call-1", &hash);
-        assert_eq!(id, "call-1-abababab");
-        assert_eq!(without_hash(&id, &hash), Some("call-1"));
-        assert_eq!(without_hash("call-1", &hash), None);
+        let id = with_hash("call-1", b"body");
+        assert_eq!(id, format!("call-1-{}", &hex::encode(sha256(b"body"))[..8]));
+        assert_eq!(without_hash(&id), Some("call-1"));
+        for other in ["call-1", "call-1-abababa", "call-1-ABABABAB", "abababab"] {
+            assert_eq!(without_hash(other), None, "{other}");
+        }
     }
 }

@@ -12,9 +12,9 @@
 //! space    max_bytes and the floor of free disk space          retention   what goes, in chunks
 //! place    directory, file, lock                               schema      tables, format, connections
 //! pending  rows for the publisher                              read        rows for the command line
-//! backlog  how much waits, for whoever watches
+//! backlog  how much waits, for whoever watches                 fresh       what of it is still in memory
 //! scan     all rows with their bodies, page by page            replay      what becomes pending again
-//! glance   single rows, for the console
+//! glance   single rows, for the console                        fingerprint   which bodies are the same
 //! quarantine   what was refused, in a file and a thread of its own
 //! search       call, agent and type of each delivery, in a file of its own that can be filled anew
 //! ledger       what the topics have of each call, and what waits to be reconciled, in a file of its own
@@ -27,6 +27,8 @@ mod backlog;
 mod change;
 mod checkpoint;
 mod error;
+mod fingerprint;
+mod fresh;
 mod glance;
 mod headers;
 mod id;
@@ -57,6 +59,7 @@ use uuid::Uuid;
 
 pub use backlog::{Backlog, OnDisk};
 pub use error::{AppendError, Limit, OpenError, ReadError};
+pub use fresh::Pending;
 pub use pending::{Reader, Row};
 pub use replay::Replayed;
 
@@ -342,6 +345,18 @@ impl Journal {
     /// What the journal takes on its disk, and what is left there.
     pub fn disk(&self) -> OnDisk {
         backlog::on_disk(&self.handle.path)
+    }
+
+    /// What is pending, for the thread that publishes it.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot open a connection for it.
+    pub fn pending(&self) -> Result<Pending, ReadError> {
+        Ok(Pending::new(
+            self.reader()?,
+            Arc::clone(&self.handle.shared),
+        ))
     }
 
     /// A connection that reads, for another thread.

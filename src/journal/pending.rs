@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::append::FIND_RECONCILED;
 use super::error::{ReadError, is_damage};
 use super::{headers, schema};
 use crate::event::Origin;
+use crate::event::json::Scanned;
 use crate::receive::delivery::KeptHeaders;
 use crate::time::Timestamp;
 
@@ -41,7 +43,9 @@ pub struct Row {
     /// Headers worth keeping.
     pub headers: KeptHeaders,
     /// The raw body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
+    /// What the body holds, if somebody has read it already.
+    pub scanned: Option<Scanned>,
     /// Whether the body still has the checksum that it was stored with.
     pub intact: bool,
 }
@@ -220,7 +224,8 @@ fn read_row(
         id: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
         origin,
         headers,
-        body: body.unwrap_or_default().to_vec(),
+        body: Bytes::copy_from_slice(body.unwrap_or_default()),
+        scanned: None,
         intact,
     })
 }
@@ -279,7 +284,8 @@ fn unreadable(out_seq: i64, seq: i64) -> Row {
         id: String::new(),
         origin: Origin::Webhook,
         headers: KeptHeaders::default(),
-        body: Vec::new(),
+        body: Bytes::new(),
+        scanned: None,
         intact: false,
     }
 }

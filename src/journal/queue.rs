@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::append::Prepared;
+use super::fresh::Fresh;
 use super::replay::Replayed;
 use super::{Appended, error::AppendError};
 
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     committed: Mutex<Committed>,
     progressed: Condvar,
     settled: watch::Sender<u64>,
+    fresh: Mutex<Fresh>,
     refusal: Mutex<Option<AppendError>>,
 }
 
@@ -87,6 +89,7 @@ impl Shared {
             committed: Mutex::new(committed),
             progressed: Condvar::new(),
             settled: watch::Sender::new(settled_out_seq),
+            fresh: Mutex::default(),
             refusal: Mutex::default(),
         }
     }
@@ -176,6 +179,11 @@ impl Shared {
 
     pub(super) fn committed(&self) -> Committed {
         *lock(&self.committed)
+    }
+
+    /// What was committed a moment ago.
+    pub(super) fn fresh(&self) -> MutexGuard<'_, Fresh> {
+        lock(&self.fresh)
     }
 
     /// Called after each commit.

@@ -43,7 +43,8 @@ struct Candidate {
     seq: i64,
     webhook: i64,
     id: String,
-    hash: [u8; 32],
+    /// Of its body.
+    fingerprint: Vec<u8>,
     origin: Origin,
     received_ms: i64,
     published: bool,
@@ -229,7 +230,7 @@ fn read_candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         seq: row.get(0)?,
         webhook: row.get(1)?,
         id: row.get(2)?,
-        hash: row.get(3)?,
+        fingerprint: row.get(3)?,
         received_ms: row.get(4)?,
         published: row.get(5)?,
         has_body: row.get(6)?,
@@ -246,12 +247,12 @@ fn delete_row(tx: &Transaction<'_>, row: &Candidate) -> rusqlite::Result<()> {
     let mut seen = tx.prepare_cached(
         "DELETE FROM seen WHERE id = ?1 AND webhook = ?2 AND hash = ?3 AND seq = ?4",
     )?;
-    let own_ids = [Some(row.id.as_str()), id::without_hash(&row.id, &row.hash)];
+    let own_ids = [Some(row.id.as_str()), id::without_hash(&row.id)];
     for own_id in own_ids.into_iter().flatten() {
         seen.execute(params![
             own_id,
             row.webhook,
-            append::seen_key(&row.hash, row.origin),
+            append::seen_key(&row.fingerprint, row.origin),
             row.seq
         ])?;
     }

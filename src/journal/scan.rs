@@ -52,7 +52,8 @@ impl Found {
             id: self.entry.id.clone(),
             origin: self.entry.origin,
             headers: self.headers.clone(),
-            body: self.body.clone()?,
+            body: self.body.clone()?.into(),
+            scanned: None,
             intact: self.intact,
         })
     }

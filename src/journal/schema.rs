@@ -51,8 +51,9 @@ const STEPS: [&str; 3] = [
      CREATE TABLE queue(out_seq INTEGER PRIMARY KEY, seq INTEGER NOT NULL);",
     // The timestamp of the record of a replay; NULL stands for `received_ms`.
     "ALTER TABLE delivery ADD COLUMN record_ms INTEGER;",
-    // `headers` may say that a row was reconciled, and `seen` has such rows without a hash. The tables are the same, but who
-    // does not know that would take such a row for a delivery of a webhook.
+    // `headers` may say that a row was reconciled, and `seen` has such rows without a hash. What is called `hash` is a
+    // fingerprint from now on; rows that are there keep the SHA-256 of their bodies, 32 bytes in `delivery` and 16 in `seen`.
+    // The tables are the same, but who does not know that would take a reconciled row for a delivery, and miss repeats.
     "",
 ];
 
@@ -223,7 +224,9 @@ fn migrate(conn: &mut Connection, from: u32) -> rusqlite::Result<()> {
     Ok(())
 }
 
-pub(super) const PAGE_BYTES: u32 = 4096;
+/// Of a new journal; one that is there keeps its own. Each page costs system calls on its way into the WAL and from there into
+/// the file; but a lone delivery writes a page of each table, however large.
+pub(super) const PAGE_BYTES: u32 = 16 * 1024;
 const WRITER_CACHE_KIB: u32 = 16 * 1024;
 /// A WAL that a long reader made larger is cut back to this when it starts anew.
 const WAL_KEPT_BYTES: u32 = 64 << 20;

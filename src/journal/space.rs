@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::Options;
 use super::error::{AppendError, Limit};
 use super::place::Disk;
+use super::schema;
 
 /// The journal's room, as last seen.
 pub(super) struct Space {
@@ -194,4 +195,4 @@ const FLOOR_PART: u64 = 20;
 const BATCH_BYTES: u64 = 16 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What a commit writes to the WAL beside its rows: a page or two of each table.
-const COMMIT_WAL_BYTES: u64 = 48 << 10;
+const COMMIT_WAL_BYTES: u64 = 12 * schema::PAGE_BYTES as u64;

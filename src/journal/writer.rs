@@ -298,6 +298,18 @@ impl Writer {
             settled_out_seq,
             ..
         } = self.numbers;
+        let mut bytes = 0;
+        let (mut rows, mut answers) = (Vec::new(), Vec::with_capacity(batch.appends.len()));
+        for (waiting, (appended, seq)) in batch.appends.into_iter().zip(done.appended) {
+            let Waiting { prepared, answer } = waiting;
+            if appended.kind == AppendedKind::Stored {
+                bytes += prepared.stored_bytes();
+                rows.push(prepared.into_row(&appended, seq));
+            }
+            answers.push((answer, appended));
+        }
+        // Before the publisher is woken, so that it finds them.
+        self.shared.fresh().keep(rows.into_iter());
         self.shared.publish(
             Committed {
                 next_out_seq,
@@ -305,12 +317,9 @@ impl Writer {
             },
             settled_out_seq,
         );
-        let mut bytes = 0;
-        for (waiting, appended) in batch.appends.into_iter().zip(done.appended) {
-            if appended.kind == AppendedKind::Stored {
-                bytes += waiting.prepared.stored_bytes();
-            }
-            answer(waiting, Ok(appended));
+        for (answer, appended) in answers {
+            // Whoever stopped waiting has its delivery stored all the same.
+            let _ = answer.send(Ok(appended));
         }
         for (ask, replayed) in batch.asks.into_iter().zip(done.changed) {
             // A caller that stopped waiting has its change all the same.
@@ -353,7 +362,8 @@ impl Writer {
 
 /// What one transaction did: one for each of its batch, in order.
 struct Done {
-    appended: Vec<Appended>,
+    /// Each with its place in the order of arrival.
+    appended: Vec<(Appended, u64)>,
     /// Of changes that are no replay: nothing.
     changed: Vec<Replayed>,
 }
@@ -410,5 +420,5 @@ const LOOK_IDLE: Duration = Duration::from_secs(1);
 const BATCH_ROWS: usize = 512;
 /// Enough to pass the end of the bodies and to come to the first ids.
 const CHUNKS_BEFORE_REFUSAL: usize = 4;
-/// What a commit writes beside its rows.
-const COMMIT_OVERHEAD_BYTES: u64 = 16 << 10;
+/// What a commit writes beside its rows: a page of each table.
+const COMMIT_OVERHEAD_BYTES: u64 = 4 * schema::PAGE_BYTES as u64;

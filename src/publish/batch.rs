@@ -180,7 +180,11 @@ impl Maker {
             row.headers.content_encoding.as_deref(),
             self.decoded_limit_bytes,
         )?;
-        let document = Document::parse(&body)?;
+        let document = match &row.scanned {
+            // Only what had no encoding to be undone was scanned.
+            Some(scanned) => Document::again(&body, scanned)?,
+            None => Document::parse(&body)?,
+        };
         let arrival = Arrival {
             webhook: &row.webhook,
             id: &row.id,

@@ -39,9 +39,14 @@ impl EmbeddedKafka {
     }
 }
 
-/// Whether a client talks to such a Kafka. It has no settings of topics and no times of records, and a question about
-/// either is never answered.
-pub(super) fn is_embedded<C: ClientContext>(client: &Client<C>, timeout: Duration) -> bool {
-    let id = client.fetch_cluster_id(timeout);
+/// Whether a client that knows of this topic talks to such a Kafka. It has no settings of topics and no times of records,
+/// and a question about either is never answered.
+pub(super) fn is_embedded<C: ClientContext>(client: &Client<C>, topic: &str) -> bool {
+    let known = || client.fetch_cluster_id(Duration::ZERO);
+    // The id comes with any metadata, and waiting for it asks for none.
+    let asked = || client.fetch_metadata(Some(topic), TIMEOUT).ok();
+    let id = known().or_else(|| asked().and_then(|_| known()));
     id.is_some_and(|id| id.starts_with("mockCluster"))
 }
+
+const TIMEOUT: Duration = Duration::from_secs(5);

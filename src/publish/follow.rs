@@ -138,7 +138,9 @@ impl Follower {
             .map(|name| Topic::find(&consumer, name))
             .collect();
         let mut follower = Self {
-            keeps_times: !is_embedded(consumer.client(), TIMEOUT),
+            keeps_times: !topics
+                .first()
+                .is_some_and(|topic| is_embedded(consumer.client(), topic)),
             consumer,
             until,
             waiting: VecDeque::new(),

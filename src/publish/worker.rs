@@ -207,13 +207,13 @@ impl Worker {
     }
 
     fn live(&self, mut session: Session, pause: &mut Duration) -> Result<Infallible, Ended> {
-        let mut reader = self.journal.reader()?;
+        let mut pending = self.journal.pending()?;
         let mut first = true;
         loop {
             if self.stop.is_set() {
                 return Err(Ended::Stopped);
             }
-            let rows = reader.pending(session.mark.next, MOST_ROWS, MOST_BYTES)?;
+            let rows = pending.next(session.mark.next, MOST_ROWS, MOST_BYTES)?;
             if self.routes.is_changed() {
                 return Err(Ended::Rerouted);
             }
@@ -227,6 +227,7 @@ impl Worker {
             };
             failpoint::hit("publish.rows-read");
             let mark = Mark::behind(row);
+            let gathers = (MANY_ROWS..MOST_ROWS).contains(&rows.len());
             let batch = self.make(rows, session.partitions, &framing)?;
             if std::mem::take(&mut first) {
                 session.producer.look_ahead(&batch)?;
@@ -236,6 +237,9 @@ impl Worker {
             session.marked_at = Instant::now();
             *pause = FIRST_PAUSE;
             self.keep_an_eye(&mut session)?;
+            if gathers {
+                self.stop.wait(GATHERING);
+            }
         }
     }
 
@@ -306,7 +310,11 @@ const IDLE: Duration = Duration::from_millis(200);
 /// How long records that cannot be made yet wait until they are looked at again.
 const HELD: Duration = Duration::from_millis(20);
 /// A transaction costs about the same whatever it holds; much more than this only delays its first event.
-const MOST_ROWS: usize = 500;
+const MOST_ROWS: usize = 1000;
+/// A batch of so many says that more come all the time: the next one is gathered for a moment, while a lone event waits for
+/// nothing.
+const MANY_ROWS: usize = 50;
+const GATHERING: Duration = Duration::from_millis(5);
 /// So much of bodies is in memory at a time, or one body.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 

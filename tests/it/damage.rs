@@ -19,10 +19,10 @@ use crate::harness::{calls, kcat, shared_broker, unique};
 fn a_journal_cut_anywhere_holds_exactly_what_was_committed_before_the_cut() {
     let Killed { dir, sizes, bodies } = killed_before_a_checkpoint();
     let wal = fs::read(dir.path().join("journal.db-wal")).expect("a WAL");
-    let frames = (32..=wal.len()).step_by(24 + 4096);
+    let frames = (32..=wal.len()).step_by(24 + PAGE);
     let near = frames.flat_map(|at| [at.saturating_sub(1), at, at + 1]);
     let cuts: BTreeSet<usize> = near
-        .chain((0..wal.len()).step_by(509))
+        .chain((0..wal.len()).step_by(2039))
         .filter(|at| *at <= wal.len())
         .collect();
     let mut found_at = BTreeMap::new();
@@ -149,7 +149,7 @@ fn each_bit_of_a_stored_body_flipped_is_found_and_set_aside() {
 #[test]
 fn a_wiped_page_costs_the_deliveries_on_it_and_keeps_nobody_out() {
     let (mut bridge, _) = unreachable("wiped");
-    let bodies: Vec<Vec<u8>> = (0..300)
+    let bodies: Vec<Vec<u8>> = (0..WIPED)
         .map(|step| calls::delivery("CALL-wiped", step))
         .collect();
     for answer in bridge
@@ -176,14 +176,14 @@ fn a_wiped_page_costs_the_deliveries_on_it_and_keeps_nobody_out() {
             .2
     };
     let cases = [
-        ("body", leaf("body"), 20),
-        ("delivery", leaf("delivery"), 60),
+        ("body", leaf("body"), 80),
+        ("delivery", leaf("delivery"), 240),
         ("seen, the ids", leaf("seen"), 0),
-        ("body, its root", root("body"), 300),
+        ("body, its root", root("body"), WIPED),
     ];
     for (what, page, most) in cases {
         let mut wiped = sound.clone();
-        wiped[(page - 1) * 4096..page * 4096].fill(0);
+        wiped[(page - 1) * PAGE..page * PAGE].fill(0);
         let dir = TempDir::new().expect("a directory");
         fs::write(dir.path().join("journal.db"), &wiped).expect("a copy");
         let (mut bridge, prefix) = bridge_on(dir.path());
@@ -204,7 +204,7 @@ fn a_wiped_page_costs_the_deliveries_on_it_and_keeps_nobody_out() {
                 Err(bridge.log())
             }
         });
-        let lost = (0..300)
+        let lost = (0..WIPED)
             .filter(|step| !ids.contains(&calls::id("CALL-wiped", *step)))
             .count();
         let alarms = bridge.log().matches("the disk has damaged").count();
@@ -222,7 +222,7 @@ fn a_wiped_page_costs_the_deliveries_on_it_and_keeps_nobody_out() {
     }
     for (what, page) in [("the first", 1), ("state", root("state"))] {
         let mut wiped = sound.clone();
-        wiped[(page - 1) * 4096..page * 4096].fill(0);
+        wiped[(page - 1) * PAGE..page * PAGE].fill(0);
         let dir = TempDir::new().expect("a directory");
         fs::write(dir.path().join("journal.db"), &wiped).expect("a copy");
         let (mut bridge, _) = bridge_on(dir.path());
@@ -388,6 +388,10 @@ fn list(bridge: &Bridge, state: &str) -> Vec<Value> {
         .collect()
 }
 
+/// Of a journal that was made by this program.
+const PAGE: usize = 16 * 1024;
+/// Enough for some pages of each table.
+const WIPED: usize = 1200;
 const HEAD: usize = 20;
 /// Fewer than a body of 100 kB has.
 const MARKERS: usize = 64;

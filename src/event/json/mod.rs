@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use self::escape::unescape;
 pub use self::scan::{ParseError, Wrong};
-use self::scan::{Scan, error_at};
+use self::scan::{Scan, error_at, plain_run};
 use self::write::Writer;
 pub use self::write::{broken_member, push_token};
 
@@ -22,7 +22,18 @@ pub use self::write::{broken_member, push_token};
 #[derive(Debug)]
 pub struct Document<'a> {
     text: &'a str,
-    nodes: Vec<Node>,
+    nodes: Cow<'a, [Node]>,
+}
+
+/// What a text was found to hold, without the text: whoever has both need not read it again.
+#[derive(Debug, Clone, Default)]
+pub struct Scanned(Vec<Node>);
+
+impl Scanned {
+    /// What it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Node>()
+    }
 }
 
 /// One value in a [`Document`].
@@ -70,9 +81,7 @@ impl<'a> Document<'a> {
     ///
     /// The first place that is not JSON.
     pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let text = std::str::from_utf8(body)
-            .map_err(|e| error_at(body, e.valid_up_to(), Wrong::NotUtf8))?;
+        let (body, text) = text(body)?;
         if u32::try_from(body.len()).is_err() {
             return Err(ParseError {
                 what: Wrong::TooLarge,
@@ -88,10 +97,40 @@ impl<'a> Document<'a> {
         match scan.document() {
             Ok(()) => Ok(Self {
                 text,
-                nodes: scan.nodes,
+                nodes: Cow::Owned(scan.nodes),
             }),
             Err(what) => Err(error_at(body, scan.at, what)),
         }
+    }
+
+    /// [`Document::parse`] of a body of which this was found before. Of another body, what comes of it makes no sense.
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::parse`].
+    pub fn again(body: &'a [u8], scanned: &'a Scanned) -> Result<Self, ParseError> {
+        Ok(Self {
+            text: text(body)?.1,
+            nodes: Cow::Borrowed(&scanned.0),
+        })
+    }
+
+    /// What was found, to be used again.
+    pub fn into_scanned(self) -> Scanned {
+        Scanned(self.nodes.into_owned())
+    }
+
+    /// The text of the top-level member `id`, if this is an object that has one of 1 to 128 printable ASCII characters.
+    pub fn id(&self) -> Option<String> {
+        let (_, id) = self
+            .root()
+            .members()
+            .filter(|(key, _)| key.text().is_some_and(|k| k == "id"))
+            .last()?;
+        let id = id.text()?;
+        let printable =
+            (1..=128).contains(&id.len()) && id.bytes().all(|b| (0x20..0x7f).contains(&b));
+        printable.then(|| id.into_owned())
     }
 
     /// The outermost value.
@@ -103,17 +142,25 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The text of the top-level member `id` of a JSON object, if it is a string of 1 to 128 printable ASCII characters.
+/// Whether a text stands in JSON as it is, between quotes.
+pub(super) fn is_plain(text: &str) -> bool {
+    plain_run(text.as_bytes()) == text.len()
+}
+
+/// [`Document::id`] of a body.
 pub fn peek_id(body: &[u8]) -> Option<String> {
-    let document = Document::parse(body).ok()?;
-    let (_, id) = document
-        .root()
-        .members()
-        .filter(|(key, _)| key.text().is_some_and(|k| k == "id"))
-        .last()?;
-    let id = id.text()?;
-    let printable = (1..=128).contains(&id.len()) && id.bytes().all(|b| (0x20..0x7f).contains(&b));
-    printable.then(|| id.into_owned())
+    Document::parse(body).ok()?.id()
+}
+
+/// A body without its byte order mark, also as text.
+fn text(body: &[u8]) -> Result<(&[u8], &str), ParseError> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| {
+        // The slow one tells where.
+        let valid = std::str::from_utf8(body).err().map(|e| e.valid_up_to());
+        error_at(body, valid.unwrap_or_default(), Wrong::NotUtf8)
+    })?;
+    Ok((body, text))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -142,9 +189,12 @@ impl<'d> Value<'d> {
 
     /// The text of a string, with broken halves of surrogate pairs as U+FFFD.
     pub fn text(self) -> Option<Cow<'d, str>> {
-        match self.kind() {
-            Kind::PlainString => Some(Cow::Borrowed(self.inner())),
-            Kind::EscapedString | Kind::BrokenString => Some(Cow::Owned(unescape(self.inner()))),
+        let node = self.node();
+        let inner = (node.start as usize + 1)..(node.end as usize).saturating_sub(1);
+        let inner = self.document.text.get(inner).unwrap_or_default();
+        match node.kind {
+            Kind::PlainString => Some(Cow::Borrowed(inner)),
+            Kind::EscapedString | Kind::BrokenString => Some(Cow::Owned(unescape(inner))),
             Kind::Null | Kind::Boolean | Kind::Number | Kind::Array | Kind::Object => None,
         }
     }
@@ -250,6 +300,7 @@ impl<'d> Value<'d> {
             .collect();
         let shadowed = shadowed(&members);
         if !shadowed.is_empty() {
+            let shadowed: HashSet<usize> = shadowed.into_iter().collect();
             let mut at = 0;
             members.retain(|_| {
                 at += 1;
@@ -300,7 +351,7 @@ fn is_broken((_, key, _): &Member<'_>) -> bool {
 }
 
 /// Members whose key stands again further on, by position.
-fn shadowed<'d>(members: &[Member<'d>]) -> HashSet<usize> {
+fn shadowed<'d>(members: &[Member<'d>]) -> Vec<usize> {
     let mut shadowed = Vec::new();
     // Two different broken keys look alike once decoded, but are two keys; none is like a key that is whole.
     let name = |member: &Member<'d>| match member {
@@ -325,7 +376,7 @@ fn shadowed<'d>(members: &[Member<'d>]) -> HashSet<usize> {
             }
         }
     }
-    shadowed.into_iter().collect()
+    shadowed
 }
 
 /// So many members are compared each with each; more go through a map.

@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use memchr::memchr2;
-
 use super::escape::{code_unit, is_high, is_low};
 use super::{Kind, Node};
 
@@ -159,26 +157,20 @@ impl Scan<'_> {
         let mut kind = Kind::PlainString;
         self.at += 1;
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let Some(length) = memchr2(b'"', b'\\', rest) else {
-                self.at = self.bytes.len();
-                return Err(Wrong::UnexpectedEnd);
-            };
-            let run = rest.get(..length).unwrap_or_default();
-            // Without an early end the loop runs on many bytes at once.
-            if run.iter().fold(false, |found, b| found | (*b < 0x20)) {
-                self.at += run.iter().position(|b| *b < 0x20).unwrap_or_default();
-                return Err(Wrong::ControlCharacter);
-            }
-            self.at += length;
-            if self.bytes.get(self.at) == Some(&b'"') {
-                self.at += 1;
-                self.leaf(kind, start);
-                return Ok(());
-            }
-            let found = self.escape()?;
-            if kind != Kind::BrokenString {
-                kind = found;
+            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    self.leaf(kind, start);
+                    return Ok(());
+                }
+                b'\\' => {
+                    let found = self.escape()?;
+                    if kind != Kind::BrokenString {
+                        kind = found;
+                    }
+                }
+                _ => return Err(Wrong::ControlCharacter),
             }
         }
     }
@@ -287,6 +279,47 @@ impl Scan<'_> {
             node.next = next;
         }
     }
+}
+
+/// How many bytes come before the next one that means something within a string: a quote, a backslash, a control character.
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    // Most strings are short.
+    if let Some(word) = bytes.first_chunk()
+        && let found @ 1.. = special(u64::from_le_bytes(*word))
+    {
+        return found.trailing_zeros() as usize / 8;
+    }
+    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    // Without an early end within it, the processor looks at a chunk as a whole.
+    let is_plain = |chunk: &&[u8; CHUNK]| !chunk.iter().fold(false, |any, b| any | is_special(b));
+    let plain = bytes
+        .as_chunks::<CHUNK>()
+        .0
+        .iter()
+        .take_while(is_plain)
+        .count()
+        * CHUNK;
+    let behind = bytes.get(plain..).unwrap_or_default();
+    let (words, rest) = behind.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return plain + at * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let left = rest.iter().position(is_special).unwrap_or(rest.len());
+    bytes.len() - rest.len() + left
+}
+
+const CHUNK: usize = 32;
+
+/// Eight bytes at once: the lowest bit that is set is the highest of the first special byte. (A borrow only runs upwards.)
+fn special(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & HIGHS
 }
 
 /// [`Document::parse`] refuses texts of 4 GiB, and each node takes a byte of text at least.

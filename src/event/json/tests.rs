@@ -112,3 +112,18 @@ proptest! {
         let _ = Document::parse(&body);
     }
 }
+
+#[test]
+fn the_first_special_byte_is_found_wherever_it_stands() {
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    for byte in 0..=255 {
+        for other in [b'a', b'!', 0x7f, 0x80, 0xff, b'#', b'[', b']', 0x20] {
+            for at in 0..90 {
+                let mut text = [other; 90];
+                text[at] = byte;
+                let expected = text.iter().position(|byte| special(*byte)).unwrap_or(90);
+                assert_eq!(plain_run(&text), expected, "{byte} at {at} of {other}");
+            }
+        }
+    }
+}

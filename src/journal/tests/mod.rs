@@ -1,5 +1,6 @@
 //! What the journal promises, from outside: append, duplicates, settle, crash, limits.
 
+mod fresh;
 mod limits;
 mod model;
 mod promises;

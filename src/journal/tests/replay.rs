@@ -158,6 +158,56 @@ fn a_journal_of_format_1_is_brought_up_with_all_that_is_in_it() {
     assert_eq!(rows[0].record_at, at);
 }
 
+/// Before there were fingerprints, rows had the SHA-256 of their bodies.
+#[test]
+fn a_repeat_of_what_an_older_program_stored_is_recognised_and_its_id_goes_in_time() {
+    let (_dir, path) = temp();
+    let body = r#"{"id":"a","n":1}"#;
+    let journal = Journal::open(&path).unwrap();
+    append(&journal, "default", body).unwrap();
+    journal.settle(2);
+    drop(journal);
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let sha256 = fingerprint::sha256(body.as_bytes());
+    conn.execute("UPDATE delivery SET hash = ?1", [&sha256[..]])
+        .unwrap();
+    conn.execute("UPDATE seen SET hash = ?1", [&sha256[..16]])
+        .unwrap();
+    conn.pragma_update(None, "user_version", 2).unwrap();
+    drop(conn);
+
+    let journal = Journal::open(&path).unwrap();
+    let again = append(&journal, "default", body).unwrap();
+    assert_eq!((again.kind, again.out_seq), (AppendedKind::Duplicate, 1));
+    let other = append(&journal, "default", r#"{"id":"a","n":2}"#).unwrap();
+    assert_eq!(other.kind, AppendedKind::Stored);
+    assert!(other.id.starts_with("a-"), "{}", other.id);
+    journal.settle(3);
+    drop(journal);
+
+    let nothing_stays = Options {
+        retention: Duration::ZERO,
+        keep_ids: Duration::ZERO,
+        ..Options::default()
+    };
+    let _journal = Journal::open_with(&path, &nothing_stays).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let left = || -> i64 {
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.query_row("SELECT count(*) FROM seen", [], |row| row.get(0))
+            .unwrap()
+    };
+    // The newest row of a sweep stays until rows come behind it.
+    while left() > 1 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{} ids are left",
+            left()
+        );
+        std::thread::yield_now();
+    }
+}
+
 /// A journal as the first release wrote it.
 const FORMAT_1: &str = "
     CREATE TABLE state(

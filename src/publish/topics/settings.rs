@@ -12,7 +12,7 @@ use rdkafka::admin::{
 use serde::Serialize;
 
 use super::plan::{MAX_MESSAGE_BYTES, Plan};
-use super::{LOOK_AGAIN, TIMEOUT, Topics, TopicsError, answer_of, options};
+use super::{LOOK_AGAIN, Topics, TopicsError, answer_of, options};
 use crate::publish::embedded::is_embedded;
 
 /// A setting that is not as it should be.
@@ -52,7 +52,7 @@ impl Topics {
     }
 
     fn unsettled(&self, topic: &str, why: String) -> TopicsError {
-        match self.is_embedded() {
+        match self.is_embedded(topic) {
             true => TopicsError::NoSettings,
             false => TopicsError::Settings {
                 topic: topic.to_owned(),
@@ -123,7 +123,7 @@ impl Topics {
 
     /// What each topic is set to, of those of which Kafka tells it; or why it tells nothing.
     fn entries(&self, topics: &[&str]) -> Result<BTreeMap<String, Vec<ConfigEntry>>, String> {
-        if topics.is_empty() || self.is_embedded() {
+        if topics.first().is_none_or(|topic| self.is_embedded(topic)) {
             return Ok(BTreeMap::new());
         }
         let asked: Vec<_> = topics
@@ -142,8 +142,8 @@ impl Topics {
     }
 
     /// Whether this is a Kafka inside a `dev`.
-    fn is_embedded(&self) -> bool {
-        is_embedded(self.admin.inner(), TIMEOUT)
+    fn is_embedded(&self, topic: &str) -> bool {
+        is_embedded(self.admin.inner(), topic)
     }
 }
 

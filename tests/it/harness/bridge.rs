@@ -353,6 +353,11 @@ impl Bridge {
         self.process.as_ref().expect("the bridge runs").usage()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the bridge runs").pid()
+    }
+
     /// The running process, for signals of one's own.
     pub(crate) fn running(&mut self) -> &mut Process {
         self.process.as_mut().expect("the bridge runs")

@@ -16,10 +16,20 @@ pub(crate) struct PowerDisk {
     files: BTreeMap<PathBuf, File>,
     /// Names whose directory was synced since they were made.
     named: BTreeSet<PathBuf>,
-    syncing: HashMap<u32, Copies>,
+    syncing: HashMap<u32, Sync>,
+    began: usize,
 }
 
-/// What a sync under way is to write, and where.
+/// A sync under way.
+#[derive(Debug)]
+struct Sync {
+    file: PathBuf,
+    /// Its place among all of them.
+    began: usize,
+    copies: Copies,
+}
+
+/// What a sync is to write, and where.
 type Copies = Vec<(Range<usize>, Vec<u8>)>;
 
 #[derive(Debug, Default, Clone)]
@@ -51,19 +61,28 @@ impl PowerDisk {
             }
             Event::Written { file, at, bytes } => self.file(file).write(*at, bytes),
             Event::Resized { file, length } => self.file(file).seen.resize(*length, 0),
-            Event::SyncBegan { thread, file } => {
-                let file = self.file(file);
+            Event::SyncBegan { thread, file: path } => {
+                let file = self.file(path);
                 let copies = file.dirty.drain(..).map(|range| {
                     let bytes = file.seen.get(range.clone()).unwrap_or_default().to_vec();
                     (range, bytes)
                 });
-                let copies = copies.collect();
-                self.syncing.insert(*thread, copies);
+                let sync = Sync {
+                    copies: copies.collect(),
+                    file: path.clone(),
+                    began: self.began,
+                };
+                self.began += 1;
+                self.syncing.insert(*thread, sync);
             }
             Event::SyncEnded { thread, file, done } => {
-                let copies = self.syncing.remove(thread).unwrap_or_default();
+                let Some(sync) = self.syncing.remove(thread) else {
+                    return;
+                };
                 if *done {
+                    let copies = self.waited_for(&sync);
                     self.synced(file, copies);
+                    self.synced(file, sync.copies);
                 }
             }
             Event::Sent(_) => {}
@@ -79,6 +98,19 @@ impl PowerDisk {
             let name = path.file_name().expect("a file has a name");
             fs::write(to.join(name), file.left(unsynced)).expect("a copy");
         }
+    }
+
+    /// What syncs of the same file that began before this one are still writing: Linux waits for these pages too, whoever
+    /// began to write them, before it lets a sync come back.
+    fn waited_for(&mut self, sync: &Sync) -> Copies {
+        let earlier = |other: &&mut Sync| other.file == sync.file && other.began < sync.began;
+        let mut earlier: Vec<_> = self.syncing.values_mut().filter(earlier).collect();
+        earlier.sort_by_key(|other| other.began);
+        // They are on the disk now, and come there no second time when the earlier sync ends.
+        let copies = earlier
+            .into_iter()
+            .map(|other| std::mem::take(&mut other.copies));
+        copies.flatten().collect()
     }
 
     fn file(&mut self, path: &Path) -> &mut File {

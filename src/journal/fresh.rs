@@ -1,0 +1,172 @@
+//! What was committed a moment ago, kept in memory for the publisher, so that it need not be read back from disk.
+//!
+//! Nothing depends on it. What is here lies on disk too; what was never here, or had to make room, is read from there. Both
+//! give out the same rows in the same order, and the publisher cannot tell them apart. What it takes is bounded, whatever
+//! Kafka's state: the oldest rows make room for the newest.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::error::ReadError;
+use super::pending::{Reader, Row};
+use super::queue::Shared;
+use crate::event::json::Scanned;
+
+/// Rows that may still be pending, in the order of publishing; between them some may be missing.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    rows: VecDeque<Row>,
+    bytes: usize,
+    /// Whether anybody takes them.
+    wanted: bool,
+}
+
+impl Fresh {
+    /// Keeps what was just committed, which lies behind all that is here.
+    pub(super) fn keep(&mut self, rows: impl Iterator<Item = Row>) {
+        if !self.wanted {
+            return;
+        }
+        for row in rows {
+            self.bytes += size(&row);
+            self.rows.push_back(row);
+        }
+        while self.bytes > MOST_BYTES {
+            self.take_first();
+        }
+    }
+
+    /// The rows from this number on, up to the first that is not here, or the limits; one at least if it is here.
+    fn take(&mut self, from_out_seq: u64, max_rows: usize, max_bytes: usize) -> Vec<Row> {
+        while self
+            .rows
+            .front()
+            .is_some_and(|row| row.out_seq < from_out_seq)
+        {
+            self.take_first();
+        }
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        let mut next = from_out_seq;
+        while taken.len() < max_rows.max(1)
+            && let Some(row) = self.rows.front()
+            && row.out_seq == next
+            && (taken.is_empty() || bytes + row.body.len() <= max_bytes)
+        {
+            bytes += row.body.len();
+            next += 1;
+            taken.extend(self.take_first());
+        }
+        taken
+    }
+
+    fn take_first(&mut self) -> Option<Row> {
+        let row = self.rows.pop_front()?;
+        self.bytes -= size(&row);
+        Some(row)
+    }
+}
+
+/// What is pending, for the one who publishes it: from memory what is fresh, from disk all else.
+pub struct Pending {
+    reader: Reader,
+    shared: Arc<Shared>,
+}
+
+impl Pending {
+    pub(super) fn new(reader: Reader, shared: Arc<Shared>) -> Self {
+        shared.fresh().wanted = true;
+        Self { reader, shared }
+    }
+
+    /// As [`Reader::pending`]. What was given out is not kept: whoever asks for it again waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite cannot read; the same call may succeed later.
+    pub fn next(
+        &mut self,
+        from_out_seq: u64,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Row>, ReadError> {
+        let fresh = self.shared.fresh().take(from_out_seq, max_rows, max_bytes);
+        if fresh.is_empty() {
+            return self.reader.pending(from_out_seq, max_rows, max_bytes);
+        }
+        Ok(fresh)
+    }
+}
+
+/// About what a row takes in memory.
+fn size(row: &Row) -> usize {
+    let scanned = row.scanned.as_ref().map_or(0, Scanned::bytes);
+    row.body.len() + scanned + ROW_BYTES
+}
+
+const MOST_BYTES: usize = 16 << 20;
+const ROW_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Origin;
+    use crate::receive::delivery::KeptHeaders;
+    use crate::time::Timestamp;
+
+    fn row(out_seq: u64, bytes: usize) -> Row {
+        let now = Timestamp::from_unix_ms(0);
+        Row {
+            out_seq,
+            seq: out_seq,
+            webhook: "default".to_owned(),
+            received_at: now,
+            record_at: now,
+            id: out_seq.to_string(),
+            origin: Origin::Webhook,
+            headers: KeptHeaders::default(),
+            body: vec![b' '; bytes].into(),
+            scanned: None,
+            intact: true,
+        }
+    }
+
+    fn fresh(rows: impl IntoIterator<Item = Row>) -> Fresh {
+        let mut fresh = Fresh {
+            wanted: true,
+            ..Fresh::default()
+        };
+        fresh.keep(rows.into_iter());
+        fresh
+    }
+
+    fn taken(fresh: &mut Fresh, from: u64, rows: usize, bytes: usize) -> Vec<u64> {
+        let taken = fresh.take(from, rows, bytes);
+        taken.iter().map(|row| row.out_seq).collect()
+    }
+
+    #[test]
+    fn rows_are_given_out_in_order_up_to_a_gap() {
+        let mut fresh = fresh([1, 2, 3, 5, 6].map(|out_seq| row(out_seq, 10)));
+        assert_eq!(taken(&mut fresh, 2, 100, 100), [2, 3]);
+        assert_eq!(taken(&mut fresh, 4, 100, 100), [0; 0]);
+        assert_eq!(taken(&mut fresh, 5, 100, 100), [5, 6]);
+    }
+
+    #[test]
+    fn limits_are_kept_but_one_row_is_given_out() {
+        let mut fresh = fresh((1..10).map(|out_seq| row(out_seq, 10)));
+        assert_eq!(taken(&mut fresh, 1, 2, 100), [1, 2]);
+        assert_eq!(taken(&mut fresh, 3, 100, 35), [3, 4, 5]);
+        assert_eq!(taken(&mut fresh, 6, 100, 0), [6]);
+    }
+
+    #[test]
+    fn the_oldest_make_room_for_the_newest() {
+        let mut fresh = fresh((1..=40).map(|out_seq| row(out_seq, 1 << 20)));
+        assert!(fresh.bytes <= MOST_BYTES);
+        assert_eq!(taken(&mut fresh, 1, 100, usize::MAX), [0; 0]);
+        assert_eq!(taken(&mut fresh, 30, 1, usize::MAX), [30]);
+        assert_eq!(taken(&mut fresh, 40, 1, usize::MAX), [40]);
+        assert_eq!((fresh.bytes, fresh.rows.len()), (0, 0));
+    }
+}
