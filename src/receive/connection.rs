@@ -72,11 +72,11 @@ pub(super) async fn converse(
     }
     let Some(handshakes) = &manner.handshakes else {
         let mut stream = HeaderTimedStream::new(stream, manner.header_timeout);
-        return match stream.begins_with(PREFACE).await {
-            Ok(false) => over_http1(stream, peer, answers, stopped).await,
+        return match asks_for_http2(&mut stream, stopped.clone()).await {
+            Some(false) => over_http1(stream, peer, answers, stopped).await,
             // Boxed: the many connections that are none of it need not have room for it.
-            Ok(true) => Box::pin(over_http2(stream, peer, answers, stopped)).await,
-            Err(error) => tracing::debug!(%error, "a connection ended early"),
+            Some(true) => Box::pin(over_http2(stream, peer, answers, stopped)).await,
+            None => {}
         };
     };
     let handshake = TlsAcceptor::from(handshakes.config()).accept(stream);
@@ -109,12 +109,33 @@ async fn over_tls(
     stopped: watch::Receiver<()>,
 ) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-    let stream = HeaderTimedStream::new(stream, header_timeout);
+    let mut stream = HeaderTimedStream::new(stream, header_timeout);
     if is_http2 {
         over_http2(stream, peer, answers, stopped).await;
-    } else {
+    } else if asks_for_http2(&mut stream, stopped.clone()).await.is_some() {
         over_http1(stream, peer, answers, stopped).await;
     }
+}
+
+/// Whether the first bytes are those of HTTP/2; `None` when the connection ends before it asks for anything, as those do
+/// that a client's pool opened in advance: they do not hold up who is told to stop.
+async fn asks_for_http2<S: AsyncRead + Unpin>(
+    stream: &mut HeaderTimedStream<S>,
+    mut stopped: watch::Receiver<()>,
+) -> Option<bool> {
+    let out_of_patience = async {
+        // It is told once, or its sender is gone, which is the same.
+        let _ = stopped.changed().await;
+        tokio::time::sleep(FIRST_BYTES_GRACE).await;
+    };
+    let begins = tokio::select! {
+        biased;
+        begins = stream.begins_with(PREFACE) => begins,
+        () = out_of_patience => return None,
+    };
+    begins
+        .inspect_err(|error| tracing::debug!(%error, "a connection ended early"))
+        .ok()
 }
 
 async fn over_http1<S: AsyncRead + AsyncWrite + Unpin>(
@@ -228,6 +249,8 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
 
 /// How every connection of HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a new connection may still send its first bytes after the order to stop: they may be on their way.
+const FIRST_BYTES_GRACE: Duration = Duration::from_secs(1);
 /// How long a connection may rest between requests: longer than load balancers let theirs (60 s; some 600 s).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(620);
 /// The most that a request's header may be. hyper's own limit of 100 headers holds too, in HTTP/1.1.

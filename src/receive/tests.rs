@@ -344,6 +344,8 @@ async fn stopping_answers_what_is_under_way_and_closes_the_idle() {
     let (first, rest) = whole.split_at(whole.len() - 3);
     let mut under_way = bridge.connect().await;
     under_way.write_all(first).await.unwrap();
+    // Clients open connections in advance.
+    let mut silent = bridge.connect().await;
     // It is under way once the bridge has accepted what came before this answer.
     assert_eq!(bridge.ask(&signed_post(b"{}")).await.code, 200);
 
@@ -353,6 +355,7 @@ async fn stopping_answers_what_is_under_way_and_closes_the_idle() {
     let answer = read_answer(&mut under_way).await;
     assert_eq!(answer.code, 200);
     assert!(answer.head.contains("connection: close\r\n"));
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
     tokio::time::timeout(Duration::from_secs(2), &mut bridge.task)
         .await
         .unwrap()
