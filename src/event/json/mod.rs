@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use self::escape::unescape;
 pub use self::scan::{ParseError, Wrong};
-use self::scan::{Scan, error_at, plain_run};
+use self::scan::{Scan, error_at, plain_until};
 use self::write::Writer;
 pub use self::write::{broken_member, push_token};
 
@@ -144,7 +144,7 @@ impl<'a> Document<'a> {
 
 /// Whether a text stands in JSON as it is, between quotes.
 pub(super) fn is_plain(text: &str) -> bool {
-    plain_run(text.as_bytes()) == text.len()
+    plain_until(text.as_bytes(), 0) == text.len()
 }
 
 /// [`Document::id`] of a body.

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use wide::{CmpEq, u8x16};
+
 use super::escape::{code_unit, is_high, is_low};
 use super::{Kind, Node};
 
@@ -61,7 +63,7 @@ pub(super) struct Scan<'a> {
 
 impl Scan<'_> {
     pub(super) fn document(&mut self) -> Result<(), Wrong> {
-        let mut open: Vec<u32> = Vec::new();
+        let mut open: Vec<Open> = Vec::new();
         loop {
             if let Some(opened) = self.value()? {
                 open.push(opened);
@@ -73,61 +75,51 @@ impl Scan<'_> {
         }
     }
 
-    /// Reads a value; of a container that is not empty only its beginning, and answers with its node.
-    fn value(&mut self) -> Result<Option<u32>, Wrong> {
-        self.white_space();
-        match self.peek()? {
-            b'{' => self.container(Kind::Object, b'}'),
-            b'[' => self.container(Kind::Array, b']'),
-            b'"' => self.string().map(|()| None),
-            b'-' | b'0'..=b'9' => self.number().map(|()| None),
-            b't' => self.literal(b"true", Kind::Boolean).map(|()| None),
-            b'f' => self.literal(b"false", Kind::Boolean).map(|()| None),
-            b'n' => self.literal(b"null", Kind::Null).map(|()| None),
-            _ => Err(Wrong::UnexpectedCharacter),
+    /// Reads a value; of a container that is not empty only its beginning.
+    #[inline]
+    fn value(&mut self) -> Result<Option<Open>, Wrong> {
+        match self.next()? {
+            b'"' => self.string()?,
+            b'{' => return self.container(Kind::Object, b'}'),
+            b'[' => return self.container(Kind::Array, b']'),
+            b'-' | b'0'..=b'9' => self.number()?,
+            b't' => self.literal(b"true", Kind::Boolean)?,
+            b'f' => self.literal(b"false", Kind::Boolean)?,
+            b'n' => self.literal(b"null", Kind::Null)?,
+            _ => return Err(Wrong::UnexpectedCharacter),
         }
+        Ok(None)
     }
 
     /// After a value: closes what ends here, up to the next value (false) or the end of the text (true).
-    fn close(&mut self, open: &mut Vec<u32>) -> Result<bool, Wrong> {
-        loop {
-            self.white_space();
-            let Some(container) = open.last().copied() else {
-                return if self.at == self.bytes.len() {
-                    Ok(true)
-                } else {
-                    Err(Wrong::TrailingText)
-                };
-            };
-            let kind = self
-                .nodes
-                .get(container as usize)
-                .map_or(Kind::Null, |node| node.kind);
-            match (self.peek()?, kind) {
-                (b',', Kind::Object) => {
-                    self.at += 1;
+    #[inline]
+    fn close(&mut self, open: &mut Vec<Open>) -> Result<bool, Wrong> {
+        while let Some(container) = open.last() {
+            let next = self.next()?;
+            if next == b',' {
+                self.at += 1;
+                if container.end == b'}' {
                     self.key()?;
-                    return Ok(false);
                 }
-                (b',', _) => {
-                    self.at += 1;
-                    return Ok(false);
-                }
-                (b'}', Kind::Object) | (b']', Kind::Array) => {
-                    self.at += 1;
-                    open.pop();
-                    self.end(container);
-                }
-                _ => return Err(Wrong::UnexpectedCharacter),
+                return Ok(false);
             }
+            if next != container.end {
+                return Err(Wrong::UnexpectedCharacter);
+            }
+            self.at += 1;
+            self.end(container.node);
+            open.pop();
+        }
+        match self.next() {
+            Ok(_) => Err(Wrong::TrailingText),
+            Err(_) => Ok(true),
         }
     }
 
-    fn container(&mut self, kind: Kind, end: u8) -> Result<Option<u32>, Wrong> {
-        let node = self.begin(kind, self.at);
+    fn container(&mut self, kind: Kind, end: u8) -> Result<Option<Open>, Wrong> {
+        let node = self.begin(kind);
         self.at += 1;
-        self.white_space();
-        if self.peek()? == end {
+        if self.next()? == end {
             self.at += 1;
             self.end(node);
             return Ok(None);
@@ -135,29 +127,39 @@ impl Scan<'_> {
         if kind == Kind::Object {
             self.key()?;
         }
-        Ok(Some(node))
+        Ok(Some(Open { node, end }))
     }
 
+    #[inline]
     fn key(&mut self) -> Result<(), Wrong> {
-        self.white_space();
-        if self.peek()? != b'"' {
+        if self.next()? != b'"' {
             return Err(Wrong::UnexpectedCharacter);
         }
         self.string()?;
-        self.white_space();
-        if self.peek()? != b':' {
+        if self.next()? != b':' {
             return Err(Wrong::UnexpectedCharacter);
         }
         self.at += 1;
         Ok(())
     }
 
+    #[inline(always)]
     fn string(&mut self) -> Result<(), Wrong> {
         let start = self.at;
-        let mut kind = Kind::PlainString;
         self.at += 1;
+        self.plain();
+        if self.bytes.get(self.at) == Some(&b'"') {
+            self.at += 1;
+            self.leaf(Kind::PlainString, start);
+            return Ok(());
+        }
+        self.escaped_string(start)
+    }
+
+    /// The rest of a string, from the first place that is not plain.
+    fn escaped_string(&mut self, start: usize) -> Result<(), Wrong> {
+        let mut kind = Kind::PlainString;
         loop {
-            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
@@ -172,7 +174,13 @@ impl Scan<'_> {
                 }
                 _ => return Err(Wrong::ControlCharacter),
             }
+            self.plain();
         }
+    }
+
+    #[inline]
+    fn plain(&mut self) {
+        self.at = plain_until(self.bytes, self.at);
     }
 
     /// Passes over an escape, or over two that are a surrogate pair.
@@ -246,26 +254,37 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn white_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
-            self.at += 1;
+    /// The next byte that is no white space.
+    #[inline]
+    fn next(&mut self) -> Result<u8, Wrong> {
+        loop {
+            match self.peek()? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                other => return Ok(other),
+            }
         }
     }
 
+    #[inline]
     fn peek(&self) -> Result<u8, Wrong> {
         self.bytes.get(self.at).copied().ok_or(Wrong::UnexpectedEnd)
     }
 
+    #[inline]
     fn leaf(&mut self, kind: Kind, start: usize) {
-        let node = self.begin(kind, start);
-        self.end(node);
-    }
-
-    fn begin(&mut self, kind: Kind, start: usize) -> u32 {
-        let index = offset(self.nodes.len());
         self.nodes.push(Node {
             kind,
             start: offset(start),
+            end: offset(self.at),
+            next: offset(self.nodes.len() + 1),
+        });
+    }
+
+    fn begin(&mut self, kind: Kind) -> u32 {
+        let index = offset(self.nodes.len());
+        self.nodes.push(Node {
+            kind,
+            start: offset(self.at),
             end: 0,
             next: 0,
         });
@@ -281,50 +300,51 @@ impl Scan<'_> {
     }
 }
 
-/// How many bytes come before the next one that means something within a string: a quote, a backslash, a control character.
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    // Most strings are short.
-    if let Some(word) = bytes.first_chunk()
-        && let found @ 1.. = special(u64::from_le_bytes(*word))
-    {
-        return found.trailing_zeros() as usize / 8;
-    }
-    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    // Without an early end within it, the processor looks at a chunk as a whole.
-    let is_plain = |chunk: &&[u8; CHUNK]| !chunk.iter().fold(false, |any, b| any | is_special(b));
-    let plain = bytes
-        .as_chunks::<CHUNK>()
-        .0
-        .iter()
-        .take_while(is_plain)
-        .count()
-        * CHUNK;
-    let behind = bytes.get(plain..).unwrap_or_default();
-    let (words, rest) = behind.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let found = special(u64::from_le_bytes(*word));
-        if found != 0 {
-            return plain + at * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let left = rest.iter().position(is_special).unwrap_or(rest.len());
-    bytes.len() - rest.len() + left
+/// A container that is being read.
+struct Open {
+    node: u32,
+    /// The byte that closes it.
+    end: u8,
 }
 
-const CHUNK: usize = 32;
+/// Where the next byte is that means something within a string: a quote, a backslash, a control character.
+#[inline]
+pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+    let rest = |at: usize| bytes.get(at..).unwrap_or_default();
+    while let Some(chunk) = rest(at).first_chunk() {
+        let found = special(*chunk);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize;
+        }
+        at += CHUNK;
+    }
+    at + plain_run(rest(at))
+}
 
-/// Eight bytes at once: the lowest bit that is set is the highest of the first special byte. (A borrow only runs upwards.)
-fn special(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | is(b'"') | is(b'\\')) & HIGHS
+/// How many of less bytes than a chunk has come before such a one.
+fn plain_run(bytes: &[u8]) -> usize {
+    let mut chunk = [b' '; CHUNK];
+    if let Some(chunk) = chunk.get_mut(..bytes.len()) {
+        chunk.copy_from_slice(bytes);
+    }
+    (special(chunk) | 1 << bytes.len()).trailing_zeros() as usize
+}
+
+/// As many bytes as every processor of these days looks at at once.
+const CHUNK: usize = 16;
+
+/// A bit for each byte that is special, the first one's the lowest.
+#[inline]
+fn special(chunk: [u8; CHUNK]) -> u32 {
+    let chunk = u8x16::new(chunk);
+    let is = |byte: u8| chunk.simd_eq(u8x16::splat(byte));
+    let control = chunk.min(u8x16::splat(0x1f)).simd_eq(chunk);
+    (is(b'"') | is(b'\\') | control).to_bitmask()
 }
 
 /// [`Document::parse`] refuses texts of 4 GiB, and each node takes a byte of text at least.
 fn offset(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
+    at as u32
 }
 
 pub(super) fn error_at(body: &[u8], at: usize, what: Wrong) -> ParseError {
