@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::fit::{Fitted, without_query};
 use super::reader::Reader;
-use crate::event::json::{Kind, Value, broken_member, push_token};
+use crate::event::json::{Kind, Names, Value, broken_member, push_token};
 
 /// The members of one object.
 pub(super) struct Members<'d> {
@@ -13,36 +13,59 @@ pub(super) struct Members<'d> {
     pointer: Rc<str>,
     pub(super) position: Option<usize>,
     pub(super) members: Vec<Member<'d>>,
-    /// Which lengths, modulo 64, the members' names have: most names that are looked up are not there.
-    lengths: u64,
-    /// What was carried by a field, but not wholly.
-    also: Vec<usize>,
+    names: Names,
 }
 
 pub(super) struct Member<'d> {
     pub(super) text: Cow<'d, str>,
     pub(super) key: Value<'d>,
     pub(super) value: Value<'d>,
-    pub(super) carried: bool,
+    pub(super) carried: Carried,
+}
+
+/// Whether a field says what a member says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carried {
+    No,
+    InPart,
+    Wholly,
 }
 
 impl<'d> Members<'d> {
     pub(super) fn of(pointer: impl Into<Rc<str>>, object: Value<'d>) -> Self {
-        let member = |(text, key, value)| Member {
-            text,
-            key,
-            value,
-            carried: false,
+        Self::with(Vec::new(), pointer, object)
+    }
+
+    /// As [`Members::of`], with the memory of a list that is empty.
+    pub(super) fn with(
+        mut members: Vec<Member<'d>>,
+        pointer: impl Into<Rc<str>>,
+        object: Value<'d>,
+    ) -> Self {
+        let mut names = Names::default();
+        let mut add = |text: Cow<'d, str>, key, value| {
+            names.add(&text);
+            members.push(Member {
+                text,
+                key,
+                value,
+                carried: Carried::No,
+            });
         };
-        let members: Vec<_> = object.last_members().into_iter().map(member).collect();
+        if object.is_simple() {
+            for (key, value) in object.members() {
+                add(key.text().unwrap_or_default(), key, value);
+            }
+        } else {
+            for (text, key, value) in object.last_members() {
+                add(text, key, value);
+            }
+        }
         Self {
-            lengths: members
-                .iter()
-                .fold(0, |all, member| all | length(&member.text)),
+            names,
             pointer: pointer.into(),
             position: None,
             members,
-            also: Vec::new(),
         }
     }
 
@@ -77,7 +100,7 @@ impl<'d> Members<'d> {
     ) -> impl Iterator<Item = (Cow<'d, str>, T)> {
         self.members.iter_mut().filter_map(move |member| {
             let fitted = fit(member.value)?;
-            member.carried = true;
+            member.carried = Carried::Wholly;
             Some((member.text.clone(), fitted.value))
         })
     }
@@ -89,24 +112,22 @@ impl<'d> Members<'d> {
         winner: &mut Option<T>,
     ) {
         let Some(at) = self.find(name) else { return };
-        let Some(member) = self.members.get(at).filter(|member| !member.carried) else {
+        let Some(member) = self.members.get_mut(at) else {
             return;
         };
+        if member.carried != Carried::No {
+            return;
+        }
         let Some(fitted) = fit(member.value) else {
             return;
         };
         if winner.as_ref().is_none_or(|won| *won == fitted.value) {
-            self.carry(at, fitted.whole);
+            member.carried = if fitted.whole {
+                Carried::Wholly
+            } else {
+                Carried::InPart
+            };
             winner.get_or_insert(fitted.value);
-        }
-    }
-
-    pub(super) fn carry(&mut self, at: usize, whole: bool) {
-        if let Some(member) = self.members.get_mut(at) {
-            member.carried = true;
-            if !whole {
-                self.also.push(at);
-            }
         }
     }
 
@@ -120,7 +141,9 @@ impl<'d> Members<'d> {
             .filter(|member| member.value.kind() == Kind::Object)?;
         let inner = Self::of(pointer, member.value);
         // An empty object has nothing that could stand for it, but for `callData`, which `call` stands for.
-        member.carried = !inner.members.is_empty() || name == "callData";
+        if !inner.members.is_empty() || name == "callData" {
+            member.carried = Carried::Wholly;
+        }
         Some(inner)
     }
 
@@ -138,7 +161,7 @@ impl<'d> Members<'d> {
         let other = named(&self.members, name);
         for (at, text) in [(Some(at), name), (other, own)] {
             if let Some(member) = at.and_then(|at| self.members.get_mut(at)) {
-                self.lengths |= length(text);
+                self.names.add(text);
                 member.text = Cow::Borrowed(text);
             }
         }
@@ -151,7 +174,7 @@ impl<'d> Members<'d> {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        if self.lengths & length(name) == 0 {
+        if !self.names.may_hold(name) {
             return None;
         }
         self.members.iter().position(|member| member.text == name)
@@ -170,7 +193,7 @@ impl<'d> Members<'d> {
     }
 
     /// Keeps what nobody took.
-    pub(super) fn finish(self, reader: &mut Reader<'d>) {
+    pub(super) fn finish(mut self, reader: &mut Reader<'d>) {
         for (at, member) in self.members.iter().enumerate() {
             let pointer = || self.pointer_to(at);
             let broken_key = member.key.kind() == Kind::BrokenString;
@@ -178,9 +201,9 @@ impl<'d> Members<'d> {
                 let told = broken_member(&pointer(), member.key, member.value);
                 reader.broken.push(told);
             }
-            if !member.carried && broken_key {
+            if member.carried == Carried::No && broken_key {
                 reader.keep_unless_taken(pointer(), member.value);
-            } else if !member.carried {
+            } else if member.carried == Carried::No {
                 reader.keep(pointer(), member.value);
             } else if member.value.kind() == Kind::BrokenString {
                 let pointer = pointer();
@@ -191,15 +214,13 @@ impl<'d> Members<'d> {
                     Cow::Borrowed(escapes)
                 };
                 reader.broken.push((pointer, told.into_owned()));
-            } else if self.also.contains(&at) {
+            } else if member.carried == Carried::InPart {
                 reader.keep(pointer(), member.value);
             }
         }
+        self.members.clear();
+        reader.spare = self.members;
     }
-}
-
-fn length(name: &str) -> u64 {
-    1 << (name.len() % 64)
 }
 
 /// How JSON may spell what begins a query, and what ends it.

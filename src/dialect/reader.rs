@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::fit::Fitted;
-use super::members::Members;
+use super::members::{Carried, Member, Members};
 use crate::event::Raw;
 use crate::event::json::{Document, Kind, Value};
 
@@ -19,6 +19,8 @@ pub(super) struct Reader<'d> {
     pub(super) broken: Vec<(String, String)>,
     has_metadata: bool,
     has_call_data: bool,
+    /// Memory for the members of the next element.
+    pub(super) spare: Vec<Member<'d>>,
 }
 
 impl<'d> Reader<'d> {
@@ -45,6 +47,7 @@ impl<'d> Reader<'d> {
             broken: Vec::new(),
             has_metadata,
             has_call_data,
+            spare: Vec::new(),
         })
     }
 
@@ -67,6 +70,7 @@ impl<'d> Reader<'d> {
             broken: Vec::new(),
             has_metadata: false,
             has_call_data: false,
+            spare: Vec::new(),
         })
     }
 
@@ -148,12 +152,16 @@ impl<'d> Reader<'d> {
             };
             match &winner {
                 None => {
-                    member.carried = true;
+                    member.carried = Carried::Wholly;
                     let value = member.value;
                     winner = Some((place.pointer_to(at), value));
                 }
                 Some((_, won)) => {
-                    member.carried = won.same_whole_as(member.value);
+                    member.carried = if won.same_whole_as(member.value) {
+                        Carried::Wholly
+                    } else {
+                        Carried::No
+                    };
                 }
             }
         }
@@ -181,7 +189,7 @@ impl<'d> Reader<'d> {
         for place in &mut self.places {
             for member in &mut place.members {
                 if names.contains(&member.text.as_ref()) {
-                    member.carried = false;
+                    member.carried = Carried::No;
                 }
             }
         }
@@ -194,20 +202,24 @@ impl<'d> Reader<'d> {
             .enumerate()
             .filter_map(move |(place, members)| {
                 let at = members.find(name)?;
-                let member = members.members.get(at).filter(|member| !member.carried)?;
+                let member = members.members.get(at).filter(|member| member.carried == Carried::No)?;
                 Some((Place { place, at }, member.value))
             })
     }
 
     /// Says that a field carries what stands there.
     pub(super) fn carry(&mut self, place: Place) {
-        if let Some(members) = self.places.get_mut(place.place) {
-            members.carry(place.at, true);
+        let members = self.places.get_mut(place.place);
+        if let Some(member) = members.and_then(|it| it.members.get_mut(place.at)) {
+            member.carried = Carried::Wholly;
         }
     }
 
     /// A value of a container that was taken, as raw JSON.
     pub(super) fn raw(&mut self, name: &str, value: Value<'d>) -> Raw<'d> {
+        if value.is_clean() {
+            return Raw::of(value.raw());
+        }
         let pointer = self.pointer_of(name, value);
         let mut json = String::with_capacity(value.raw().len());
         value.write(&pointer, &mut json, &mut self.broken);
@@ -234,7 +246,8 @@ impl<'d> Reader<'d> {
             self.keep(format!("{list}/{position}"), element);
             return None;
         }
-        let mut members = Members::of(Rc::clone(list), element);
+        let spare = std::mem::take(&mut self.spare);
+        let mut members = Members::with(spare, Rc::clone(list), element);
         members.position = Some(position);
         Some(members)
     }
@@ -257,9 +270,14 @@ impl<'d> Reader<'d> {
 
     /// Keeps a value in `unmapped`.
     pub(super) fn keep(&mut self, pointer: String, value: Value<'d>) {
-        let mut json = String::with_capacity(value.raw().len());
-        value.write(&pointer, &mut json, &mut self.broken);
-        self.kept.insert(pointer, Raw::of(json));
+        let json = if value.is_clean() {
+            Raw::of(value.raw())
+        } else {
+            let mut json = String::with_capacity(value.raw().len());
+            value.write(&pointer, &mut json, &mut self.broken);
+            Raw::of(json)
+        };
+        self.kept.insert(pointer, json);
     }
 
     /// Keeps what a member with a broken key held, unless another member already has that pointer.

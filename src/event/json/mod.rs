@@ -6,6 +6,7 @@
 //! and numbers stay text. Everything else is RFC 8259, strictly; errors name a place and never quote the text.
 
 mod escape;
+mod names;
 mod scan;
 mod write;
 
@@ -13,8 +14,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use self::escape::unescape;
+pub use self::names::Names;
 pub use self::scan::{ParseError, Wrong};
-use self::scan::{Scan, error_at, plain_until};
+use self::scan::{Scan, error_at, offset, plain_until};
 use self::write::Writer;
 pub use self::write::{broken_member, push_token};
 
@@ -291,6 +293,37 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// Whether this is an object of a few members whose keys have no escapes and are all different.
+    pub fn is_simple(self) -> bool {
+        let mut names = Names::default();
+        let is_new = |(at, (key, _)): (usize, (Value<'d>, Value<'d>))| {
+            let known = names.add(key.raw())
+                && (self.members().take(at)).any(|(other, _)| other.raw() == key.raw());
+            key.kind() == Kind::PlainString && !known && at < FEW
+        };
+        self.kind() == Kind::Object && self.members().enumerate().all(is_new)
+    }
+
+    /// Whether it stands in the text as [`Value::write`] would write it, with nothing to report.
+    pub fn is_clean(self) -> bool {
+        let node = self.node();
+        let nodes = self.index..node.next.min(offset(self.document.nodes.len()));
+        let mut written = nodes.len() - 1;
+        for index in nodes {
+            let value = Value { index, ..self };
+            let node = value.node();
+            written += match node.kind {
+                Kind::BrokenString => return false,
+                // What separates the values in it, and it from others, is counted with them.
+                Kind::Array | Kind::Object if node.next == index + 1 => 2,
+                Kind::Object if !value.is_simple() => return false,
+                Kind::Array | Kind::Object => 1,
+                _ => (node.end - node.start) as usize,
+            };
+        }
+        written == self.raw().len()
+    }
+
     /// The members of an object as a reader sees them: of repeated keys only the last, and broken keys behind the others
     /// (they look like what they are not).
     pub fn last_members(self) -> Vec<Member<'d>> {
@@ -298,6 +331,9 @@ impl<'d> Value<'d> {
             .members()
             .map(|(key, value)| (key.text().unwrap_or_default(), key, value))
             .collect();
+        if self.is_simple() {
+            return members;
+        }
         let shadowed = shadowed(&members);
         if !shadowed.is_empty() {
             let shadowed: HashSet<usize> = shadowed.into_iter().collect();

@@ -343,7 +343,7 @@ fn special(chunk: [u8; CHUNK]) -> u32 {
 }
 
 /// [`Document::parse`] refuses texts of 4 GiB, and each node takes a byte of text at least.
-fn offset(at: usize) -> u32 {
+pub(super) fn offset(at: usize) -> u32 {
     at as u32
 }
 
