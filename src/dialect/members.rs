@@ -42,25 +42,13 @@ impl<'d> Members<'d> {
         pointer: impl Into<Rc<str>>,
         object: Value<'d>,
     ) -> Self {
-        let mut names = Names::default();
-        let mut add = |text: Cow<'d, str>, key, value| {
-            names.add(&text);
-            members.push(Member {
-                text,
-                key,
-                value,
-                carried: Carried::No,
-            });
+        let member = |(text, key, value)| Member {
+            text,
+            key,
+            value,
+            carried: Carried::No,
         };
-        if object.is_simple() {
-            for (key, value) in object.members() {
-                add(key.text().unwrap_or_default(), key, value);
-            }
-        } else {
-            for (text, key, value) in object.last_members() {
-                add(text, key, value);
-            }
-        }
+        let names = object.last_members_into(&mut members, member, |member| &member.text);
         Self {
             names,
             pointer: pointer.into(),

@@ -297,7 +297,7 @@ impl<'d> Value<'d> {
     pub fn is_simple(self) -> bool {
         let mut names = Names::default();
         let is_new = |(at, (key, _)): (usize, (Value<'d>, Value<'d>))| {
-            let known = names.add(key.raw())
+            let known = names.add(key.inner())
                 && (self.members().take(at)).any(|(other, _)| other.raw() == key.raw());
             key.kind() == Kind::PlainString && !known && at < FEW
         };
@@ -327,13 +327,44 @@ impl<'d> Value<'d> {
     /// The members of an object as a reader sees them: of repeated keys only the last, and broken keys behind the others
     /// (they look like what they are not).
     pub fn last_members(self) -> Vec<Member<'d>> {
+        let mut members = Vec::new();
+        self.last_members_into(&mut members, |member| member, |(text, ..)| text);
+        members
+    }
+
+    /// Adds [`Value::last_members`] to an empty list, each as `make` has it, whose `name` is then its key; and tells their
+    /// names.
+    #[inline]
+    pub fn last_members_into<M>(
+        self,
+        list: &mut Vec<M>,
+        make: impl Fn(Member<'d>) -> M,
+        name: impl Fn(&M) -> &str,
+    ) -> Names {
+        let mut names = Names::default();
+        let nodes = self.node().next.saturating_sub(self.index) as usize;
+        list.reserve((nodes / 2).min(FEW));
+        for (key, value) in self.members() {
+            let text = key.text().unwrap_or_default();
+            let repeated = names.add(&text) && list.iter().any(|other| name(other) == text);
+            if repeated || key.kind() == Kind::BrokenString || list.len() == FEW {
+                let members = self.sorted_out();
+                list.clear();
+                members.iter().for_each(|(text, ..)| _ = names.add(text));
+                list.extend(members.into_iter().map(make));
+                break;
+            }
+            list.push(make((text, key, value)));
+        }
+        names
+    }
+
+    /// The members of an object some of whose keys are repeated or broken, or so many that each is not compared with each.
+    fn sorted_out(self) -> Vec<Member<'d>> {
         let mut members: Vec<_> = self
             .members()
             .map(|(key, value)| (key.text().unwrap_or_default(), key, value))
             .collect();
-        if self.is_simple() {
-            return members;
-        }
         let shadowed = shadowed(&members);
         if !shadowed.is_empty() {
             let shadowed: HashSet<usize> = shadowed.into_iter().collect();
