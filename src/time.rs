@@ -86,7 +86,7 @@ impl Timestamp {
             text.iter().fold(0, |number, digit| {
                 let digit = digit.wrapping_sub(b'0');
                 digits &= digit < 10;
-                number * 10 + i64::from(digit)
+                number * 10 + u32::from(digit)
             })
         };
         let (year, month, day) = (
@@ -103,17 +103,15 @@ impl Timestamp {
         if !date || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        let seconds = days_to(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-        let unix_ms = seconds * 1000 + ms;
-        (FIRST_MS..=LAST_MS)
-            .contains(&unix_ms)
-            .then_some(Self(unix_ms))
+        let ms = ((hour * 60 + minute) * 60 + second) * 1000 + ms;
+        Some(Self(days_to(year, month, day) * DAY_MS + i64::from(ms)))
     }
 
     /// RFC 3339 with three decimals.
     pub(crate) fn text(self) -> [u8; 24] {
         // By hand, since a general formatter takes most of an event's time.
         let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS));
+        let ms = u32::try_from(ms).unwrap_or_default();
         let (year, month, day) = date_of(days);
         let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         let [y1, y2] = two_digits(year / 100);
@@ -129,37 +127,35 @@ impl Timestamp {
     }
 }
 
-fn two_digits(number: i64) -> [u8; 2] {
-    let number = u8::try_from(number).unwrap_or_default();
-    [b'0' + number / 10, b'0' + number % 10]
+/// The digits of a number below 100.
+fn two_digits(number: u32) -> [u8; 2] {
+    [number / 10, number % 10].map(|digit| b'0' + (digit as u8))
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar; years are taken to begin in March, so that a leap day is last.
-fn days_to(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month > 2 { year } else { year - 1 };
-    let era = year.div_euclid(400);
+/// Days from 1970-01-01 to a date of the Gregorian calendar from year 0 on; years are taken to begin in March, so that a leap
+/// day is last.
+fn days_to(year: u32, month: u32, day: u32) -> i64 {
+    // 400 years later, so that nothing is below zero.
+    let year = if month > 2 { year + 400 } else { year + 399 };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let year = year.rem_euclid(400);
-    era * DAYS_IN_400_YEARS + year * 365 + year / 4 - year / 100 + day_of_year - TO_1970
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
+    i64::from(days) - (TO_1970 + DAYS_IN_400_YEARS)
 }
 
-/// The date so many days after 1970-01-01.
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let days = days + TO_1970;
-    let (era, day) = (
-        days.div_euclid(DAYS_IN_400_YEARS),
-        days.rem_euclid(DAYS_IN_400_YEARS),
-    );
+/// The date so many days after 1970-01-01, from year 0 on.
+fn date_of(days: i64) -> (u32, u32, u32) {
+    let days = u32::try_from(days + TO_1970 + DAYS_IN_400_YEARS).unwrap_or_default();
+    let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day_of_year = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + i64::from(month <= 2);
+    let year = era * 400 + year + u32::from(month <= 2) - 400;
     (year, month, day)
 }
 
-fn days_in(year: i64, month: i64) -> i64 {
+fn days_in(year: u32, month: u32) -> u32 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
         2 if leap => 29,

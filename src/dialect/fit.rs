@@ -107,6 +107,9 @@ pub(super) fn number(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
 /// The status of a call: every known spelling folded, another word as sent.
 pub(super) fn status(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     let sent = text(value)?.value;
+    if CANONICAL_STATUSES.contains(&sent.as_ref()) {
+        return whole(sent);
+    }
     let known = match squeeze(&sent).as_str() {
         "completed" => "completed",
         "noanswer" => "no-answer",
@@ -117,6 +120,8 @@ pub(super) fn status(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     };
     whole(Cow::Borrowed(known))
 }
+
+const CANONICAL_STATUSES: [&str; 5] = ["completed", "no-answer", "busy", "failed", "canceled"];
 
 /// The type of a metric, in lower case.
 pub(super) fn metric_type(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
@@ -140,6 +145,15 @@ pub(super) struct Way<'d> {
 
 /// Reads `telephonyOutbound`, `telephony_inbound`, `inbound`, `webcall` and the like; `None` for any other word.
 pub(super) fn way(sent: &str) -> Option<Way<'static>> {
+    let telephony = |direction| Way {
+        channel: Some(Cow::Borrowed("telephony")),
+        direction: Some(direction),
+    };
+    match sent {
+        "telephonyOutbound" | "telephony_outbound" => return Some(telephony("outbound")),
+        "telephonyInbound" | "telephony_inbound" => return Some(telephony("inbound")),
+        _ => {}
+    }
     let word = squeeze(sent);
     let (rest, direction) = split_direction(&word);
     let channel = match rest {
@@ -180,5 +194,7 @@ fn split_direction(word: &str) -> (&str, Option<&'static str>) {
 
 /// A word in lower case without anything between its parts.
 fn squeeze(word: &str) -> String {
-    word.chars().map(fold).filter(|c| *c != '-').collect()
+    let mut squeezed = String::with_capacity(word.len());
+    squeezed.extend(word.chars().map(fold).filter(|c| *c != '-'));
+    squeezed
 }

@@ -44,14 +44,20 @@ impl Stage {
 
     /// Reads any of the sender's spellings.
     pub fn parse(spelling: &str) -> Option<Self> {
-        let folded: String = spelling.chars().map(fold).collect();
-        match folded.as_str() {
-            "pre-conversation" | "start" | "call-start" | "call-started" => {
-                Some(Self::PreConversation)
-            }
-            "post-conversation" | "end" | "call-end" | "call-ended" => Some(Self::PostConversation),
-            "analytics-completed" => Some(Self::AnalyticsCompleted),
-            _ => None,
+        let is = |known: &&str| {
+            let folded = spelling.chars().map(fold);
+            spelling.len() == known.len() && folded.eq(known.chars())
+        };
+        let of = |stage: &Self| stage.spellings().iter().any(is);
+        Self::ALL.into_iter().find(of)
+    }
+
+    /// The sender's spellings, folded.
+    fn spellings(self) -> &'static [&'static str] {
+        match self {
+            Self::PreConversation => &["pre-conversation", "start", "call-start", "call-started"],
+            Self::PostConversation => &["post-conversation", "end", "call-end", "call-ended"],
+            Self::AnalyticsCompleted => &["analytics-completed"],
         }
     }
 }
