@@ -51,56 +51,15 @@ impl Timestamp {
     /// Reads the spelling that nearly every time comes in, `2026-05-08T07:52:48.164Z`, of which a transcript has hundreds;
     /// `None` for every other one.
     pub fn parse_usual(text: &str) -> Option<Self> {
-        let text: &[u8; 24] = text.as_bytes().try_into().ok()?;
-        let &[
-            y1,
-            y2,
-            y3,
-            y4,
-            b'-',
-            m1,
-            m2,
-            b'-',
-            d1,
-            d2,
-            b'T',
-            h1,
-            h2,
-            b':',
-            i1,
-            i2,
-            b':',
-            s1,
-            s2,
-            b'.',
-            f1,
-            f2,
-            f3,
-            b'Z',
-        ] = text
-        else {
-            return None;
-        };
-        let mut digits = true;
-        let mut number = |text: &[u8]| {
-            text.iter().fold(0, |number, digit| {
-                let digit = digit.wrapping_sub(b'0');
-                digits &= digit < 10;
-                number * 10 + u32::from(digit)
-            })
-        };
-        let (year, month, day) = (
-            number(&[y1, y2, y3, y4]),
-            number(&[m1, m2]),
-            number(&[d1, d2]),
-        );
-        let (hour, minute, second) = (number(&[h1, h2]), number(&[i1, i2]), number(&[s1, s2]));
-        let ms = number(&[f1, f2, f3]);
-        if !digits {
-            return None;
-        }
+        let &[date, day_and_hour, second] = text.as_bytes().as_chunks().0.as_array()?;
+        let [y1, _, y2, _, _, month, ..] = pairs(date, b"0000-00-")?;
+        let [day, _, _, hour, _, _, minute, _] = pairs(day_and_hour, b"00T00:00")?;
+        let [_, second, _, _, ms, _, last_digit, _] = pairs(second, b":00.000Z")?;
+        let [month, day, hour, minute, second] = [month, day, hour, minute, second].map(u32::from);
+        let year = u32::from(y1) * 100 + u32::from(y2);
+        let ms = u32::from(ms) * 10 + u32::from(last_digit / 10);
         let date = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
-        if !date || hour > 23 || minute > 59 || second > 59 {
+        if text.len() != 24 || !date || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
         let ms = ((hour * 60 + minute) * 60 + second) * 1000 + ms;
@@ -127,10 +86,33 @@ impl Timestamp {
     }
 }
 
-/// The digits of a number below 100.
-fn two_digits(number: u32) -> [u8; 2] {
-    [number / 10, number % 10].map(|digit| b'0' + (digit as u8))
+/// At each place of a text that is like the pattern, where `0` is any digit, the number that begins there with two digits; all
+/// eight at once.
+#[inline]
+fn pairs(text: [u8; 8], pattern: &[u8; 8]) -> Option<[u8; 8]> {
+    let each = |byte: u8| u64::from_le_bytes([byte; 8]);
+    let digits = u64::from_le_bytes(text) ^ u64::from_le_bytes(*pattern);
+    let separators = u64::from_le_bytes(pattern.map(|b| if b == b'0' { 0 } else { 0xff }));
+    let above_9 = (digits | digits.wrapping_add(each(0x80 - 10))) & each(0x80);
+    let fits = above_9 | (digits & separators) == 0;
+    fits.then(|| (digits * 10 + (digits >> 8)).to_le_bytes())
 }
+
+/// The digits of a number below 100.
+#[inline]
+fn two_digits(number: u32) -> [u8; 2] {
+    TWO_DIGITS.get(number as usize).copied().unwrap_or(*b"00")
+}
+
+const TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut all = [*b"00"; 100];
+    let mut number = 0;
+    while number < 100 {
+        all[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    all
+};
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar from year 0 on; years are taken to begin in March, so that a leap
 /// day is last.
@@ -142,17 +124,23 @@ fn days_to(year: u32, month: u32, day: u32) -> i64 {
     i64::from(days) - (TO_1970 + DAYS_IN_400_YEARS)
 }
 
-/// The date so many days after 1970-01-01, from year 0 on.
+/// The date so many days after 1970-01-01, from year 0 on: by Neri and Schneider, "Euclidean affine functions and their
+/// application to calendar algorithms", who need but two divisions.
 fn date_of(days: i64) -> (u32, u32, u32) {
+    // 400 years later, so that nothing is below zero.
     let days = u32::try_from(days + TO_1970 + DAYS_IN_400_YEARS).unwrap_or_default();
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u32::from(month <= 2) - 400;
-    (year, month, day)
+    let in_quarters = 4 * days + 3;
+    let (century, day) = (in_quarters / 146_097, in_quarters % 146_097 / 4);
+    let in_years = 2_939_745 * u64::from(4 * day + 3);
+    let day_of_year = (in_years & u64::from(u32::MAX)) / 2_939_745 / 4;
+    let in_months = 2141 * day_of_year as u32 + 197_913;
+    let (month, day) = (in_months >> 16, (in_months & 0xffff) / 2141 + 1);
+    let year = 100 * century + (in_years >> 32) as u32;
+    if day_of_year < 306 {
+        (year - 400, month, day)
+    } else {
+        (year - 399, month - 12, day)
+    }
 }
 
 fn days_in(year: u32, month: u32) -> u32 {

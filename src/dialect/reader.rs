@@ -202,7 +202,10 @@ impl<'d> Reader<'d> {
             .enumerate()
             .filter_map(move |(place, members)| {
                 let at = members.find(name)?;
-                let member = members.members.get(at).filter(|member| member.carried == Carried::No)?;
+                let member = members
+                    .members
+                    .get(at)
+                    .filter(|member| member.carried == Carried::No)?;
                 Some((Place { place, at }, member.value))
             })
     }

@@ -11,6 +11,13 @@ use super::raw::Raw;
 use super::{Analytics, Call, Event, Metric, Source, Turn};
 use crate::time::Timestamp;
 
+/// A member's name as it stands behind another member.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// Appends the event to `out`.
 pub fn write(event: &Event<'_>, out: &mut Vec<u8>) {
     let Event {
@@ -32,33 +39,35 @@ pub fn write(event: &Event<'_>, out: &mut Vec<u8>) {
         unmapped,
     } = event;
     let mut object = Object::begin(out);
-    object.text("id", id);
-    object.text("type", event_type);
-    object.number("schemaVersion", u64::from(*schema_version));
-    object.text("callId", call_id);
-    object.text_if("agentId", agent_id);
-    object.text_if("agentName", agent_name);
+    object.text(name!("id"), id);
+    object.text(name!("type"), event_type);
+    object.number(name!("schemaVersion"), u64::from(*schema_version));
+    object.text(name!("callId"), call_id);
+    object.text_if(name!("agentId"), agent_id);
+    object.text_if(name!("agentName"), agent_name);
     if let Some(stage) = stage {
-        object.number("stage", u64::from(*stage));
+        object.number(name!("stage"), u64::from(*stage));
     }
-    object.time("occurredAt", *occurred_at);
-    object.time("receivedAt", *received_at);
-    write_source(source, object.name("source"));
+    object.time(name!("occurredAt"), *occurred_at);
+    object.time(name!("receivedAt"), *received_at);
+    write_source(source, object.name(name!("source")));
     if let Some(call) = call {
-        write_call(call, object.name("call"));
+        write_call(call, object.name(name!("call")));
     }
     if let Some(turns) = transcript {
-        write_list(turns, object.name("transcript"), write_turn);
+        write_list(turns, object.name(name!("transcript")), write_turn);
     }
-    object.raw_if("variables", variables);
+    object.raw_if(name!("variables"), variables);
     if let Some(analytics) = analytics {
-        write_analytics(analytics, object.name("analytics"));
+        write_analytics(analytics, object.name(name!("analytics")));
     }
     if let Some(tags) = tags {
-        write_list(tags, object.name("tags"), |tag, out| write_text(tag, out));
+        write_list(tags, object.name(name!("tags")), |tag, out| {
+            write_text(tag, out)
+        });
     }
     if !unmapped.is_empty() {
-        let mut members = Object::begin(object.name("unmapped"));
+        let mut members = Object::begin(object.name(name!("unmapped")));
         for (pointer, value) in unmapped {
             members.separate();
             write_text(pointer, members.out);
@@ -81,13 +90,13 @@ fn write_source(source: &Source<'_>, out: &mut Vec<u8>) {
         description,
     } = source;
     let mut object = Object::begin(out);
-    object.text("webhook", webhook);
-    object.text("dialect", dialect);
-    object.text("origin", origin);
-    object.text_if("event", event);
-    object.text_if("replaces", replaces);
-    object.text_if("url", url);
-    object.text_if("description", description);
+    object.text(name!("webhook"), webhook);
+    object.text(name!("dialect"), dialect);
+    object.text(name!("origin"), origin);
+    object.text_if(name!("event"), event);
+    object.text_if(name!("replaces"), replaces);
+    object.text_if(name!("url"), url);
+    object.text_if(name!("description"), description);
     object.end();
 }
 
@@ -115,29 +124,29 @@ fn write_call(call: &Call<'_>, out: &mut Vec<u8>) {
         retry_attempt,
     } = call;
     let mut object = Object::begin(out);
-    object.text_if("channel", channel);
-    object.word_if("direction", *direction);
-    object.text_if("fromNumber", from_number);
-    object.text_if("toNumber", to_number);
-    object.text_if("userNumber", user_number);
-    object.text_if("agentNumber", agent_number);
-    object.text_if("status", status);
-    object.text_if("disposition", disposition);
-    object.raw_if("durationSeconds", duration_seconds);
-    object.time_if("createdAt", *created_at);
-    object.time_if("answeredAt", *answered_at);
-    object.time_if("endedAt", *ended_at);
-    object.text_if("recordingUrl", recording_url);
-    object.text_if("recordingDualUrl", recording_dual_url);
-    object.text_if("endReason", end_reason);
-    object.text_if("failureReason", failure_reason);
-    object.raw_if("cost", cost);
+    object.text_if(name!("channel"), channel);
+    object.word_if(name!("direction"), *direction);
+    object.text_if(name!("fromNumber"), from_number);
+    object.text_if(name!("toNumber"), to_number);
+    object.text_if(name!("userNumber"), user_number);
+    object.text_if(name!("agentNumber"), agent_number);
+    object.text_if(name!("status"), status);
+    object.text_if(name!("disposition"), disposition);
+    object.raw_if(name!("durationSeconds"), duration_seconds);
+    object.time_if(name!("createdAt"), *created_at);
+    object.time_if(name!("answeredAt"), *answered_at);
+    object.time_if(name!("endedAt"), *ended_at);
+    object.text_if(name!("recordingUrl"), recording_url);
+    object.text_if(name!("recordingDualUrl"), recording_dual_url);
+    object.text_if(name!("endReason"), end_reason);
+    object.text_if(name!("failureReason"), failure_reason);
+    object.raw_if(name!("cost"), cost);
     if let Some(is_test) = is_test {
         let word: &[u8] = if *is_test { b"true" } else { b"false" };
-        object.name("isTest").extend_from_slice(word);
+        object.name(name!("isTest")).extend_from_slice(word);
     }
-    object.text_if("retryCallId", retry_call_id);
-    object.raw_if("retryAttempt", retry_attempt);
+    object.text_if(name!("retryCallId"), retry_call_id);
+    object.raw_if(name!("retryAttempt"), retry_attempt);
     object.end();
 }
 
@@ -148,18 +157,18 @@ fn write_turn(turn: &Turn<'_>, out: &mut Vec<u8>) {
         timestamp,
     } = turn;
     let mut object = Object::begin(out);
-    object.text_if("role", role);
-    object.text_if("content", content);
-    object.time_if("timestamp", *timestamp);
+    object.text_if(name!("role"), role);
+    object.text_if(name!("content"), content);
+    object.time_if(name!("timestamp"), *timestamp);
     object.end();
 }
 
 fn write_analytics(analytics: &Analytics<'_>, out: &mut Vec<u8>) {
     let Analytics { summary, metrics } = analytics;
     let mut object = Object::begin(out);
-    object.text_if("summary", summary);
+    object.text_if(name!("summary"), summary);
     if let Some(metrics) = metrics {
-        write_list(metrics, object.name("metrics"), write_metric);
+        write_list(metrics, object.name(name!("metrics")), write_metric);
     }
     object.end();
 }
@@ -176,14 +185,14 @@ fn write_metric(metric: &Metric<'_>, out: &mut Vec<u8>) {
         prompt,
     } = metric;
     let mut object = Object::begin(out);
-    object.text_if("identifier", identifier);
-    object.word_if("category", *category);
-    object.text_if("type", metric_type);
-    object.raw_if("value", value);
-    object.text_if("valueText", value_text);
-    object.raw_if("confidence", confidence);
-    object.text_if("reasoning", reasoning);
-    object.text_if("prompt", prompt);
+    object.text_if(name!("identifier"), identifier);
+    object.word_if(name!("category"), *category);
+    object.text_if(name!("type"), metric_type);
+    object.raw_if(name!("value"), value);
+    object.text_if(name!("valueText"), value_text);
+    object.raw_if(name!("confidence"), confidence);
+    object.text_if(name!("reasoning"), reasoning);
+    object.text_if(name!("prompt"), prompt);
     object.end();
 }
 
@@ -234,12 +243,11 @@ impl<'o> Object<'o> {
         }
     }
 
-    /// Writes a member's name; its value goes to what comes back.
+    /// Writes a member's name, as [`name!`] has it; its value goes to what comes back.
     fn name(&mut self, name: &str) -> &mut Vec<u8> {
-        self.separate();
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        let comma = usize::from(std::mem::take(&mut self.is_empty));
+        let name = name.as_bytes().get(comma..).unwrap_or_default();
+        self.out.extend_from_slice(name);
         self.out
     }
 

@@ -310,15 +310,15 @@ struct Open {
 /// Where the next byte is that means something within a string: a quote, a backslash, a control character.
 #[inline]
 pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    let rest = |at: usize| bytes.get(at..).unwrap_or_default();
-    while let Some(chunk) = rest(at).first_chunk() {
+    let (chunks, rest) = bytes.get(at..).unwrap_or_default().as_chunks();
+    for chunk in chunks {
         let found = special(*chunk);
         if found != 0 {
             return at + found.trailing_zeros() as usize;
         }
         at += CHUNK;
     }
-    at + plain_run(rest(at))
+    at + plain_run(rest)
 }
 
 /// How many of less bytes than a chunk has come before such a one.
