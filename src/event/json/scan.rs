@@ -64,13 +64,19 @@ pub(super) struct Scan<'a> {
 impl Scan<'_> {
     pub(super) fn document(&mut self) -> Result<(), Wrong> {
         let mut open: Vec<Open> = Vec::new();
+        let mut in_object = false;
         loop {
+            if in_object {
+                self.key()?;
+            }
             if let Some(opened) = self.value()? {
+                in_object = opened.end == b'}';
                 open.push(opened);
                 continue;
             }
-            if self.close(&mut open)? {
-                return Ok(());
+            match self.close(&mut open)? {
+                Some(container) => in_object = container == b'}',
+                None => return Ok(()),
             }
         }
     }
@@ -91,17 +97,15 @@ impl Scan<'_> {
         Ok(None)
     }
 
-    /// After a value: closes what ends here, up to the next value (false) or the end of the text (true).
+    /// After a value: closes what ends here, up to the next value, and answers with the end of the container that it is in; or
+    /// up to the end of the text.
     #[inline]
-    fn close(&mut self, open: &mut Vec<Open>) -> Result<bool, Wrong> {
+    fn close(&mut self, open: &mut Vec<Open>) -> Result<Option<u8>, Wrong> {
         while let Some(container) = open.last() {
             let next = self.next()?;
             if next == b',' {
                 self.at += 1;
-                if container.end == b'}' {
-                    self.key()?;
-                }
-                return Ok(false);
+                return Ok(Some(container.end));
             }
             if next != container.end {
                 return Err(Wrong::UnexpectedCharacter);
@@ -112,7 +116,7 @@ impl Scan<'_> {
         }
         match self.next() {
             Ok(_) => Err(Wrong::TrailingText),
-            Err(_) => Ok(true),
+            Err(_) => Ok(None),
         }
     }
 
@@ -123,9 +127,6 @@ impl Scan<'_> {
             self.at += 1;
             self.end(node);
             return Ok(None);
-        }
-        if kind == Kind::Object {
-            self.key()?;
         }
         Ok(Some(Open { node, end }))
     }
@@ -310,7 +311,14 @@ struct Open {
 /// Where the next byte is that means something within a string: a quote, a backslash, a control character.
 #[inline]
 pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    let (chunks, rest) = bytes.get(at..).unwrap_or_default().as_chunks();
+    // Most strings are short.
+    let rest = bytes.get(at..).unwrap_or_default();
+    if let Some(chunk) = rest.first_chunk()
+        && let found @ 1.. = special(*chunk)
+    {
+        return at + found.trailing_zeros() as usize;
+    }
+    let (chunks, rest) = rest.as_chunks();
     for chunk in chunks {
         let found = special(*chunk);
         if found != 0 {
