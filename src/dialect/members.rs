@@ -93,14 +93,26 @@ impl<'d> Members<'d> {
         })
     }
 
+    #[inline]
     pub(super) fn take_agreeing<T: PartialEq>(
         &mut self,
         name: &str,
         fit: &impl Fn(Value<'d>) -> Option<Fitted<T>>,
         winner: &mut Option<T>,
     ) {
-        let Some(at) = self.find(name) else { return };
-        let Some(member) = self.members.get_mut(at) else {
+        if self.names.may_hold(name) {
+            self.take_found(name, fit, winner);
+        }
+    }
+
+    fn take_found<T: PartialEq>(
+        &mut self,
+        name: &str,
+        fit: &impl Fn(Value<'d>) -> Option<Fitted<T>>,
+        winner: &mut Option<T>,
+    ) {
+        let mut members = self.members.iter_mut();
+        let Some(member) = members.find(|member| member.text == name) else {
             return;
         };
         if member.carried != Carried::No {

@@ -305,20 +305,19 @@ pub fn made_at(call_id: &str) -> Option<Timestamp> {
 
 fn transcript<'d>(reader: &mut Reader<'d>) -> Option<Vec<Turn<'d>>> {
     let (pointer, list) = reader.take_array("transcript")?;
-    let turns = list
-        .elements()
-        .enumerate()
-        .filter_map(|(position, element)| {
-            let mut members = reader.members(&pointer, position, element)?;
-            let turn = Turn {
-                role: members.take("role", text),
-                content: members.take("content", text),
-                timestamp: members.take("timestamp", time),
-            };
-            members.finish(reader);
-            Some(turn)
+    let mut turns = Vec::with_capacity(list.elements().count());
+    for (position, element) in list.elements().enumerate() {
+        let Some(mut members) = reader.members(&pointer, position, element) else {
+            continue;
+        };
+        turns.push(Turn {
+            role: members.take("role", text),
+            content: members.take("content", text),
+            timestamp: members.take("timestamp", time),
         });
-    Some(turns.collect())
+        members.finish(reader);
+    }
+    Some(turns)
 }
 
 fn tags<'d>(reader: &mut Reader<'d>) -> Option<Vec<Cow<'d, str>>> {

@@ -259,10 +259,11 @@ impl Scan<'_> {
     #[inline]
     fn next(&mut self) -> Result<u8, Wrong> {
         loop {
-            match self.peek()? {
-                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
-                other => return Ok(other),
+            let byte = self.peek()?;
+            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Ok(byte);
             }
+            self.at += 1;
         }
     }
 
