@@ -60,7 +60,7 @@ pub fn event(event: &Event<'_>, prefix: &str, place: &Place, traceparent: Option
     let topic = event.stage().map_or(UNRECOGNIZED, Stage::name);
     let mut value = Vec::with_capacity(VALUE_BYTES);
     event::write(event, &mut value);
-    let mut headers = cloud_event(&CloudEvent {
+    let mut headers = cloud_event(CloudEvent {
         id: &event.id,
         source: source(event.agent_id.as_deref()),
         event_type: &event.event_type,
@@ -127,7 +127,7 @@ pub struct Letter<'a> {
 
 /// The record of a dead letter: the raw bytes, and why.
 pub fn dead_letter(letter: &Letter<'_>, fault: &Fault, prefix: &str, place: &Place) -> Record {
-    let mut headers = cloud_event(&CloudEvent {
+    let mut headers = cloud_event(CloudEvent {
         id: letter.id,
         source: source(None),
         event_type: DEAD_LETTER,
@@ -214,11 +214,11 @@ struct CloudEvent<'a> {
     time: Timestamp,
 }
 
-fn cloud_event(event: &CloudEvent<'_>) -> Vec<(&'static str, String)> {
+fn cloud_event(event: CloudEvent<'_>) -> Vec<(&'static str, String)> {
     let mut headers = Vec::with_capacity(HEADERS);
     headers.push(("ce_specversion", "1.0".to_owned()));
     headers.push(("ce_id", event.id.to_owned()));
-    headers.push(("ce_source", event.source.clone()));
+    headers.push(("ce_source", event.source));
     headers.push((
         "ce_type",
         format!("ai.smallest.atoms.{}.v1", event.event_type),
@@ -234,8 +234,13 @@ fn source(agent_id: Option<&str>) -> String {
         return source;
     };
     source.push('/');
+    let stands = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    if agent_id.as_bytes().iter().all(stands) {
+        source.push_str(agent_id);
+        return source;
+    }
     for byte in agent_id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if stands(&byte) {
             source.push(char::from(byte));
         } else {
             write!(source, "%{byte:02X}").unwrap_or_default();

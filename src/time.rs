@@ -63,15 +63,17 @@ impl Timestamp {
             return None;
         }
         let ms = ((hour * 60 + minute) * 60 + second) * 1000 + ms;
-        Some(Self(days_to(year, month, day) * DAY_MS + i64::from(ms)))
+        Some(Self(
+            days_to(year, month, day) * DAY_MS as i64 + i64::from(ms),
+        ))
     }
 
     /// RFC 3339 with three decimals.
     pub(crate) fn text(self) -> [u8; 24] {
         // By hand, since a general formatter takes most of an event's time.
-        let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS));
-        let ms = u32::try_from(ms).unwrap_or_default();
-        let (year, month, day) = date_of(days);
+        let since_0000 = self.0.abs_diff(FIRST_MS);
+        let (days, ms) = (since_0000 / DAY_MS, (since_0000 % DAY_MS) as u32);
+        let (year, month, day) = date_of(days as u32);
         let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         let [y1, y2] = two_digits(year / 100);
         let [y3, y4] = two_digits(year % 100);
@@ -101,7 +103,7 @@ fn pairs(text: [u8; 8], pattern: &[u8; 8]) -> Option<[u8; 8]> {
 /// The digits of a number below 100.
 #[inline]
 fn two_digits(number: u32) -> [u8; 2] {
-    TWO_DIGITS.get(number as usize).copied().unwrap_or(*b"00")
+    *TWO_DIGITS.get(number as usize).unwrap_or(&[b'0'; 2])
 }
 
 const TWO_DIGITS: [[u8; 2]; 100] = {
@@ -124,12 +126,11 @@ fn days_to(year: u32, month: u32, day: u32) -> i64 {
     i64::from(days) - (TO_1970 + DAYS_IN_400_YEARS)
 }
 
-/// The date so many days after 1970-01-01, from year 0 on: by Neri and Schneider, "Euclidean affine functions and their
+/// The date so many days after 0000-01-01: by Neri and Schneider, "Euclidean affine functions and their
 /// application to calendar algorithms", who need but two divisions.
-fn date_of(days: i64) -> (u32, u32, u32) {
-    // 400 years later, so that nothing is below zero.
-    let days = u32::try_from(days + TO_1970 + DAYS_IN_400_YEARS).unwrap_or_default();
-    let in_quarters = 4 * days + 3;
+fn date_of(days: u32) -> (u32, u32, u32) {
+    // From March 400 years before, so that nothing is below zero.
+    let in_quarters = 4 * (days + FROM_MARCH) + 3;
     let (century, day) = (in_quarters / 146_097, in_quarters % 146_097 / 4);
     let in_years = 2_939_745 * u64::from(4 * day + 3);
     let day_of_year = (in_years & u64::from(u32::MAX)) / 2_939_745 / 4;
@@ -192,10 +193,12 @@ impl schemars::JsonSchema for Timestamp {
 }
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: u64 = 86_400_000;
 const DAYS_IN_400_YEARS: i64 = 146_097;
 /// From 0000-03-01.
 const TO_1970: i64 = 719_468;
+/// From 400 years before that to 0000-01-01.
+const FROM_MARCH: u32 = 146_097 - 60;
 const FIRST_MS: i64 = -62_167_219_200_000;
 const LAST_MS: i64 = 253_402_300_799_999;
 

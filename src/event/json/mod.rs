@@ -15,8 +15,9 @@ use std::collections::{HashMap, HashSet};
 
 use self::escape::unescape;
 pub use self::names::Names;
+pub(super) use self::scan::is_plain;
 pub use self::scan::{ParseError, Wrong};
-use self::scan::{Scan, error_at, offset, plain_until};
+use self::scan::{Scan, error_at, offset};
 use self::write::Writer;
 pub use self::write::{broken_member, push_token};
 
@@ -142,11 +143,6 @@ impl<'a> Document<'a> {
             index: 0,
         }
     }
-}
-
-/// Whether a text stands in JSON as it is, between quotes.
-pub(super) fn is_plain(text: &str) -> bool {
-    plain_until(text.as_bytes(), 0) == text.len()
 }
 
 /// [`Document::id`] of a body.

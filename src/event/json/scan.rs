@@ -339,6 +339,18 @@ fn plain_run(bytes: &[u8]) -> usize {
     (special(chunk) | 1 << bytes.len()).trailing_zeros() as usize
 }
 
+/// Whether a text stands in JSON as it is, between quotes.
+#[inline]
+pub(in crate::event) fn is_plain(text: &str) -> bool {
+    let plain = |chunk: &[u8; CHUNK]| special(*chunk) == 0;
+    let bytes = text.as_bytes();
+    match bytes.last_chunk() {
+        // The last chunk may look at some bytes again.
+        Some(last) => plain(last) && bytes.as_chunks().0.iter().all(plain),
+        None => !bytes.iter().any(|byte| is_special(*byte)),
+    }
+}
+
 /// As many bytes as every processor of these days looks at at once.
 const CHUNK: usize = 16;
 
@@ -349,6 +361,10 @@ fn special(chunk: [u8; CHUNK]) -> u32 {
     let is = |byte: u8| chunk.simd_eq(u8x16::splat(byte));
     let control = chunk.min(u8x16::splat(0x1f)).simd_eq(chunk);
     (is(b'"') | is(b'\\') | control).to_bitmask()
+}
+
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// [`Document::parse`] refuses texts of 4 GiB, and each node takes a byte of text at least.

@@ -1,5 +1,6 @@
 //! What the reader of JSON takes, refuses and passes on.
 
+use super::scan::plain_until;
 use super::*;
 use proptest::prelude::*;
 
@@ -122,7 +123,10 @@ fn the_first_special_byte_is_found_wherever_it_stands() {
                 let mut text = [other; 90];
                 text[at] = byte;
                 let expected = text.iter().position(|byte| special(*byte)).unwrap_or(90);
-                assert_eq!(plain_until(&text, 0), expected, "{byte} at {at} of {other}");
+                for from in [0, 1, 74, 75, 90] {
+                    let found = plain_until(&text, from.min(at));
+                    assert_eq!(found, expected, "{byte} at {at} of {other}");
+                }
             }
         }
     }
