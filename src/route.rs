@@ -266,10 +266,8 @@ fn bridge(place: &Place, traceparent: Option<&str>) -> [(&'static str, String); 
 /// A trace that begins here. It is the same each time the record is sent: nothing tells an aborted one from its repeat.
 fn made_traceparent(place: &Place) -> String {
     let (journal, _) = place.journal.as_u64_pair();
-    format!(
-        "00-{journal:016x}{:016x}-{:016x}-00",
-        place.out_seq, place.out_seq
-    )
+    let [journal, out_seq] = [journal, place.out_seq].map(|id| hex::encode(id.to_be_bytes()));
+    format!("00-{journal}{out_seq}-{out_seq}-00")
 }
 
 /// W3C Trace Context: `00-{32 hex}-{16 hex}-{2 hex}`, ids not all zero.

@@ -115,7 +115,7 @@ pub(super) fn parse<'d>(
     let mut analytics = analytics::read(&mut reader);
     types_of_metrics(&mut reader, analytics.as_mut());
     let call = call::read(&mut reader, variables, made_at);
-    let transcript = transcript(&mut reader);
+    let transcript = transcript::read(&mut reader);
     let created_at = call.as_ref().and_then(|call| call.created_at);
     let mut event = Event {
         id: Cow::Borrowed(arrival.id),

@@ -44,6 +44,9 @@ pub(super) fn call_id(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
 /// A URL without its query: owners put secrets there.
 pub(super) fn url(value: Value<'_>) -> Option<Fitted<Cow<'_, str>>> {
     let url = filled(value)?.value;
+    if memchr::memchr(b'?', url.as_bytes()).is_none() {
+        return whole(url);
+    }
     match without_query(&url, &["?"], &["#"]) {
         Cow::Owned(without) => whole(Cow::Owned(without)),
         Cow::Borrowed(_) => whole(url),

@@ -277,10 +277,11 @@ impl<'o> Object<'o> {
     }
 
     fn time(&mut self, name: &str, time: Timestamp) {
-        let out = self.name(name);
-        out.push(b'"');
-        out.extend_from_slice(&time.text());
-        out.push(b'"');
+        let mut quoted = [b'"'; 26];
+        if let Some(inner) = quoted.get_mut(1..25) {
+            inner.copy_from_slice(&time.text());
+        }
+        self.name(name).extend_from_slice(&quoted);
     }
 
     fn time_if(&mut self, name: &str, time: Option<Timestamp>) {

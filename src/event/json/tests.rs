@@ -1,6 +1,6 @@
 //! What the reader of JSON takes, refuses and passes on.
 
-use super::scan::plain_until;
+use super::plain::plain_until;
 use super::*;
 use proptest::prelude::*;
 

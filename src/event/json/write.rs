@@ -160,6 +160,10 @@ pub fn broken_member(pointer: &str, key: Value<'_>, value: Value<'_>) -> (String
 /// Adds a reference token to a JSON Pointer (RFC 6901).
 pub fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
+    if memchr::memchr2(b'~', b'/', token.as_bytes()).is_none() {
+        pointer.push_str(token);
+        return;
+    }
     for c in token.chars() {
         match c {
             '~' => pointer.push_str("~0"),
