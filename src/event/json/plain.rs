@@ -4,17 +4,20 @@ use wide::u8x16;
 
 /// Where the next byte is that means something within a string: a quote, a backslash, a control character.
 #[inline]
-pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn plain_until(bytes: &[u8], at: usize) -> usize {
     // Most strings are short.
-    let rest = bytes.get(at..).unwrap_or_default();
-    if let Some(chunk) = rest.first_chunk()
-        && let found @ 1.. = special(*chunk)
-    {
-        return at + found.trailing_zeros() as usize;
+    match bytes.get(at..).and_then(<[u8]>::first_chunk).map(special) {
+        Some(0) => plain_beyond(bytes, at + CHUNK),
+        Some(found) => at + found.trailing_zeros() as usize,
+        None => plain_beyond(bytes, at),
     }
-    let (chunks, rest) = rest.as_chunks();
+}
+
+#[inline(never)]
+fn plain_beyond(bytes: &[u8], mut at: usize) -> usize {
+    let (chunks, rest) = bytes.get(at..).unwrap_or_default().as_chunks();
     for chunk in chunks {
-        let found = special(*chunk);
+        let found = special(chunk);
         if found != 0 {
             return at + found.trailing_zeros() as usize;
         }
@@ -29,13 +32,13 @@ fn plain_run(bytes: &[u8]) -> usize {
     if let Some(chunk) = chunk.get_mut(..bytes.len()) {
         chunk.copy_from_slice(bytes);
     }
-    (special(chunk) | 1 << bytes.len()).trailing_zeros() as usize
+    (special(&chunk) | 1 << bytes.len()).trailing_zeros() as usize
 }
 
 /// Whether a text stands in JSON as it is, between quotes.
 #[inline]
 pub(in crate::event) fn is_plain(text: &str) -> bool {
-    let plain = |chunk: &[u8; CHUNK]| special(*chunk) == 0;
+    let plain = |chunk: &[u8; CHUNK]| special(chunk) == 0;
     let bytes = text.as_bytes();
     match bytes.last_chunk() {
         // The last chunk may look at some bytes again.
@@ -49,8 +52,8 @@ const CHUNK: usize = 16;
 
 /// A bit for each byte that is special, the first one's the lowest.
 #[inline]
-fn special(chunk: [u8; CHUNK]) -> u32 {
-    let chunk = u8x16::new(chunk);
+fn special(chunk: &[u8; CHUNK]) -> u32 {
+    let chunk = u8x16::new(*chunk);
     let is = |byte: u8| chunk.simd_eq(u8x16::splat(byte));
     let control = chunk.min(u8x16::splat(0x1f)).simd_eq(chunk);
     (is(b'"') | is(b'\\') | control).to_bitmask()
