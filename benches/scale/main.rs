@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use atoms_kafka_bridge::event::Stage;
 use body::Template;
 use harness::bridge::Bridge;
+use harness::http::Client;
 use harness::kafka::Broker;
 use harness::until;
 use rusqlite::{Connection, OpenFlags};
@@ -48,6 +49,7 @@ fn main() {
         ["backlog", counts @ ..] => backlog(&numbers(counts, &BACKLOGS)),
         ["ids", counts @ ..] => ids(&numbers(counts, &IDS)),
         ["partitions", counts @ ..] => partitions(&numbers(counts, &PARTITIONS)),
+        ["console", counts @ ..] => console(&numbers(counts, &CONSOLE)),
         ["soak", rest @ ..] => soak(numbers(rest, &[20]).first().copied().unwrap_or(20)),
         _ => print!("{USAGE}"),
     }
@@ -128,6 +130,70 @@ fn partitions(counts: &[u64]) {
             "| {count} | {:.1} | {:.0} |",
             cpu / sent.answered as f64,
             sent.answered as f64 / sent.took.as_secs_f64()
+        );
+    }
+}
+
+/// What each page of the console takes with so many rows, when all wait for Kafka and when all are there.
+fn console(counts: &[u64]) {
+    let broker = Broker::start();
+    println!("\n| rows | state | page | slowest of {ASKED}, ms |\n|---|---|---|---|");
+    for count in counts {
+        let mut bridge = new(NOWHERE).with_console();
+        fill::pending(&bridge.journal_path(), *count);
+        bridge.resume();
+        visit(&bridge, *count, "pending");
+        bridge.term(STOP);
+        bridge.set("KAFKA__BOOTSTRAP_SERVERS", &broker.address());
+        bridge.resume();
+        drained(&bridge);
+        visit(&bridge, *count, "published");
+    }
+}
+
+fn visit(bridge: &Bridge, count: u64, state: &str) {
+    let mut client = Client::new(bridge.console_address());
+    let mut page = |path: &str| {
+        let answer = client.get(path).expect("an answer");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text()
+    };
+    until("all to be found", Duration::from_secs(1800), || {
+        match page("/search").contains("not in the index yet")
+            || !page("/search").contains("/call?")
+        {
+            true => Err("some are not in the index".to_owned()),
+            false => Ok(()),
+        }
+    });
+    let newest = page("/search");
+    let call = newest
+        .split("/call?id=")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let call = call.expect("a call is listed").to_owned();
+    for path in [
+        "/".to_owned(),
+        "/search".to_owned(),
+        format!("/search?call={call}"),
+        "/search?agent=nobody".to_owned(),
+        format!("/search?state={state}&type=pre-conversation&since=24h"),
+        format!("/call?id={call}"),
+        format!("/deliveries/{}", count / 2),
+        "/completeness".to_owned(),
+        "/dead-letters".to_owned(),
+        "/quarantine".to_owned(),
+    ] {
+        let timed = |_| {
+            let began = Instant::now();
+            page(&path);
+            began.elapsed()
+        };
+        let slowest = (0..ASKED).map(timed).max().unwrap_or_default();
+        let path = path.replace(&call, "CALL");
+        println!(
+            "| {count} | {state} | {path} | {:.1} |",
+            slowest.as_secs_f64() * 1e3
         );
     }
 }
@@ -216,11 +282,14 @@ fn pending(bridge: &Bridge) -> i64 {
 }
 
 const USAGE: &str = "\
-usage: tests/run bench scale [backlog [ROWS...] | ids [COUNT...] | partitions [COUNT...] | soak [MINUTES]]
-Without a word all but the soak, with the counts that take some minutes.
+usage: tests/run bench scale [backlog [ROWS...] | ids [COUNT...] | partitions [COUNT...] | console [ROWS...] | soak [MINUTES]]
+Without a word all but the console and the soak, with the counts that take some minutes.
 ";
 const BACKLOGS: [u64; 4] = [1_000, 100_000, 1_000_000, 2_000_000];
 const IDS: [u64; 3] = [100_000, 1_000_000, 10_000_000];
+const CONSOLE: [u64; 1] = [1_000_000];
+/// How often each page is asked for.
+const ASKED: u32 = 20;
 const PARTITIONS: [u64; 3] = [6, 60, 600];
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";

@@ -1,7 +1,7 @@
 //! The dialect of reconciled events: what the platform's API knows of a call, as the events that were missed.
 //!
 //! Pure. [`merged`] makes one body of a call's detail and its row in the list, without what is no part of a delivery: the
-//! agent's prompts and credentials never reach the journal. [`parse`] makes any of the three events of that body:
+//! agent's prompts and credentials never reach the journal. `parse` makes any of the three events of that body:
 //! pre-conversation has the numbers, post-conversation the call, the transcript, the variables and whatever no field
 //! carries, analytics-completed the call and its evaluation. Together nothing of the body is missing.
 

@@ -144,5 +144,5 @@ fn is_elected(bridge: &Bridge) -> bool {
 }
 
 /// Longer than deliveries take here.
-const SETTLING: &str = "4s";
+const SETTLING: &str = "20s";
 const WITHIN: Duration = Duration::from_secs(60);

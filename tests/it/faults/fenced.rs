@@ -68,4 +68,4 @@ const STEPS: [&str; 4] = [
     "publish.before-mark",
     "publish.before-commit",
 ];
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(50);

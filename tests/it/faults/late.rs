@@ -47,4 +47,4 @@ fn bytes_of_a_dead_producer_that_come_after_the_restart_change_nothing() {
 
 /// The steps that bring a transaction about.
 const HELD: [Request; 3] = [Request::Produce, Request::TxnOffsetCommit, Request::EndTxn];
-const WELL_WITHIN: Duration = Duration::from_secs(30);
+const WELL_WITHIN: Duration = Duration::from_secs(50);

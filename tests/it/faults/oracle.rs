@@ -176,5 +176,5 @@ const TOPICS: [&str; 4] = [
 pub(super) const ALL: &str = "events";
 const DEAD: &str = "dead-letter";
 /// Much longer than Kafka takes to mark a transaction as committed on each partition.
-const SEEN_WITHIN: Duration = Duration::from_secs(15);
+const SEEN_WITHIN: Duration = Duration::from_secs(60);
 const SHOWN: usize = 10;

@@ -110,4 +110,4 @@ const TOPICS: [&str; 5] = [
     "dead-letter",
 ];
 const TRIALS: u64 = 4;
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);

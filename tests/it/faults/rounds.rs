@@ -54,7 +54,10 @@ impl Rounds {
         let limit = REFUSED_ABOVE_BYTES.to_string();
         let topic = format!("{PREFIX}unrecognized");
         broker.create_topic_with(&topic, 3, &[("max.message.bytes", &limit)]);
-        let bridge = bridge(&broker).start();
+        let timeout = TRANSACTION_TIMEOUT.as_millis().to_string();
+        let bridge = bridge(&broker)
+            .with("KAFKA__TRANSACTION_TIMEOUT_MS", &timeout)
+            .start();
         bridge.await_publishing();
         let bridge_rounds = usize::try_from(count.div_ceil(2).max(1)).expect("fits");
         Self {
@@ -212,5 +215,7 @@ fn now_s() -> u64 {
 /// In a run of all tests.
 const ROUNDS: u64 = 10;
 const REACHED_WITHIN: Duration = Duration::from_secs(120);
-/// Less than the 60 s after which Kafka itself ends a transaction that nobody fences.
-const DRAINED_WITHIN: Duration = Duration::from_secs(45);
+/// After so long Kafka itself ends a transaction that nobody fences.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(600);
+/// Much less than that.
+const DRAINED_WITHIN: Duration = Duration::from_secs(120);

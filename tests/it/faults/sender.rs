@@ -262,4 +262,4 @@ const LANES: usize = 6;
 const OPEN_CALLS: usize = 8;
 /// Between two deliveries of a lane: a steady load that leaves the machine room for brokers that start.
 const PACE: Duration = Duration::from_millis(40);
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);

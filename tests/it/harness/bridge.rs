@@ -432,5 +432,5 @@ fn set_environment(command: &mut Command, environment: &BTreeMap<String, String>
 
 const BINARY: &str = env!("CARGO_BIN_EXE_atoms-kafka-bridge");
 /// Longer than a broker takes to come back, and than a producer clings to one that went.
-const PUBLISHED_WITHIN: Duration = Duration::from_secs(90);
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_secs(90);

@@ -4,7 +4,7 @@
 //! proven by anything less. A shell holds the reading end of a pipe from us and unmounts when we end in any way.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -113,6 +113,15 @@ impl Disk {
             .last()
             .and_then(|line| line.trim().parse().ok());
         last.expect("df says a number")
+    }
+
+    /// Fills it from outside until no more than so many bytes are free.
+    pub(crate) fn fill_but(&self, bytes: u64) -> Ballast {
+        let path = self.path().join("most-of-the-ballast");
+        let mut file = File::create(&path).expect("the disk takes a file");
+        let rest = self.free_bytes().saturating_sub(bytes);
+        io::copy(&mut io::repeat(0).take(rest), &mut file).expect("there is room");
+        Ballast(path)
     }
 
     /// Fills it to the last block from outside.
