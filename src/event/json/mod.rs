@@ -295,7 +295,7 @@ impl<'d> Value<'d> {
     pub fn is_clean(self) -> bool {
         let node = self.node();
         let nodes = self.index..node.next.min(offset(self.document.nodes.len()));
-        let mut written = nodes.len() - 1;
+        let mut written = nodes.len().saturating_sub(1);
         for index in nodes {
             let value = Value { index, ..self };
             let node = value.node();

@@ -100,6 +100,29 @@ fn an_id_is_peeked_at_the_top_only() {
     );
 }
 
+#[test]
+fn what_is_clean_is_what_is_written_as_it_stands() {
+    for (body, is_clean) in [
+        ("1.50", true),
+        ("[]", true),
+        ("{}", true),
+        ("[[],{},[{}]]", true),
+        (r#"{"a":[1,{"b":"c\n\u00e9"},""],"d":null}"#, true),
+        (r#"{"a": 1}"#, false),
+        ("[1 ,2]", false),
+        ("[ ]", false),
+        (r#"{"a":1,"b":2,"a":3}"#, false),
+        (r#"[{"a":[{"b":1,"b":1}]}]"#, false),
+        (r#""\ud800""#, false),
+        (r#"[{"\ud800":1}]"#, false),
+    ] {
+        let document = Document::parse(body.as_bytes()).unwrap();
+        assert_eq!(document.root().is_clean(), is_clean, "{body}");
+        let as_it_stands = compact(body) == (body.to_owned(), Vec::new());
+        assert_eq!(as_it_stands, is_clean, "{body}");
+    }
+}
+
 proptest! {
     #[test]
     fn agrees_with_serde_json_on_what_is_json(body in r#"[\[\]{}:,"\\u0-9eE+. truefalsn-]{0,40}"#) {
