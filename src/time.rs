@@ -106,6 +106,7 @@ fn two_digits(number: u32) -> [u8; 2] {
     *TWO_DIGITS.get(number as usize).unwrap_or(&[b'0'; 2])
 }
 
+#[expect(clippy::indexing_slicing, reason = "worked out when this is compiled")]
 const TWO_DIGITS: [[u8; 2]; 100] = {
     let mut all = [*b"00"; 100];
     let mut number = 0;
@@ -145,7 +146,7 @@ fn date_of(days: u32) -> (u32, u32, u32) {
 }
 
 fn days_in(year: u32, month: u32) -> u32 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
         2 if leap => 29,
         2 => 28,
