@@ -51,7 +51,9 @@ impl Timestamp {
     /// Reads the spelling that nearly every time comes in, `2026-05-08T07:52:48.164Z`, of which a transcript has hundreds;
     /// `None` for every other one.
     pub fn parse_usual(text: &str) -> Option<Self> {
-        let &[date, day_and_hour, second] = text.as_bytes().as_chunks().0.as_array()?;
+        let &[date, day_and_hour, second] = text.as_bytes().as_chunks().0 else {
+            return None;
+        };
         let [y1, _, y2, _, _, month, ..] = pairs(date, b"0000-00-")?;
         let [day, _, _, hour, _, _, minute, _] = pairs(day_and_hour, b"00T00:00")?;
         let [_, second, _, _, ms, _, last_digit, _] = pairs(second, b":00.000Z")?;

@@ -305,7 +305,11 @@ impl<'d> Value<'d> {
                 Kind::Array | Kind::Object if node.next == index + 1 => 2,
                 Kind::Object if !value.is_simple() => return false,
                 Kind::Array | Kind::Object => 1,
-                _ => (node.end - node.start) as usize,
+                Kind::Null
+                | Kind::Boolean
+                | Kind::Number
+                | Kind::PlainString
+                | Kind::EscapedString => (node.end - node.start) as usize,
             };
         }
         written == self.raw().len()
