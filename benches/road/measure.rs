@@ -43,7 +43,10 @@ impl Road {
 
     fn start_under(broker: &Broker, wrapper: Vec<String>) -> Self {
         let prefix = format!("{}.", crate::harness::unique("road"));
-        let mut bridge = Bridge::new(&broker.address()).with("TOPICS__PREFIX", &prefix);
+        // Large bodies come faster than a broker on the same disk takes them.
+        let mut bridge = Bridge::new(&broker.address())
+            .with("TOPICS__PREFIX", &prefix)
+            .with("JOURNAL__MAX_BYTES", "20GiB");
         bridge.set_wrapper(wrapper);
         let bridge = bridge.start();
         bridge.await_publishing();
