@@ -1,3 +1,5 @@
+//! What is counted, and the text that Prometheus gets of it.
+
 use super::*;
 
 fn lines(metrics: &Metrics) -> Vec<String> {

@@ -1,3 +1,5 @@
+//! Spans from the request to the record, and what is not traced.
+
 use std::sync::Mutex;
 
 use opentelemetry_sdk::error::OTelSdkResult;

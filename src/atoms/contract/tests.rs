@@ -1,3 +1,5 @@
+//! The table of requests and answers tells each departure from itself by its place.
+
 use super::*;
 
 fn exchange<'a>(
