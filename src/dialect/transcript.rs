@@ -33,23 +33,24 @@ fn usual_turn<'d>(element: Value<'d>) -> Option<Turn<'d>> {
     let mut turn = Turn::default();
     for (key, value) in element.members() {
         match key.inner() {
-            "role" => fit_once(&mut turn.role, value, text)?,
-            "content" => fit_once(&mut turn.content, value, text)?,
-            "timestamp" => fit_once(&mut turn.timestamp, value, time)?,
+            "role" => fit_whole(&mut turn.role, value, text)?,
+            "content" => fit_whole(&mut turn.content, value, text)?,
+            "timestamp" => fit_whole(&mut turn.timestamp, value, time)?,
             _ => return None,
         }
     }
     (element.kind() == Kind::Object).then_some(turn)
 }
 
-fn fit_once<'d, T>(
+fn fit_whole<'d, T>(
     field: &mut Option<T>,
     value: Value<'d>,
     fit: impl Fn(Value<'d>) -> Option<Fitted<T>>,
 ) -> Option<()> {
     let fitted = fit(value).filter(|fitted| fitted.whole)?;
-    let is_first = field.replace(fitted.value).is_none();
-    (is_first && value.kind() != Kind::BrokenString).then_some(())
+    // Of repeated names the last one wins.
+    *field = Some(fitted.value);
+    (value.kind() != Kind::BrokenString).then_some(())
 }
 
 #[cfg(test)]
