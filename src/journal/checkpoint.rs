@@ -1,7 +1,9 @@
 //! Moves what is in the WAL into the file, on a thread of its own, so that no append pays for it.
 //!
 //! The WAL can only start anew when all of it has been moved, which a passive checkpoint never reaches beside a busy
-//! writer. So the thread moves the bulk, and the writer itself the small rest, between two batches.
+//! writer. So the thread moves the bulk, and the writer itself the small rest, between two batches. SQLite syncs the file
+//! with that rest alone; so that the writer, and all who wait for it, need not wait for the bulk too, the thread has synced
+//! it before.
 //!
 //! Two rules keep what was answered 200 when a disk fails an fsync once and then says that all is well, having dropped the
 //! pages. The thread's connection stays open as long as the writer lives: the index of the WAL lives with it, so that a
@@ -9,6 +11,7 @@
 //! none follows: SQLite would go on behind the pages that it believes moved, and then start the WAL anew, which alone
 //! still has them. The next process moves all of the WAL again.
 
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -37,14 +40,14 @@ struct Shared {
 }
 
 impl Checkpoints {
-    /// Takes a connection of its own to the journal.
-    pub(super) fn start(conn: Connection) -> std::io::Result<Self> {
+    /// Takes a connection of its own to the journal, and a descriptor of the file that is closed behind all connections.
+    pub(super) fn start(conn: Connection, file: Arc<File>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let name = "journal-checkpoint".to_owned();
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || run(&of_thread, &conn))?;
+            .spawn(move || run(&of_thread, &conn, &file))?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -87,7 +90,7 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(shared: &Shared, conn: &Connection) {
+fn run(shared: &Shared, conn: &Connection, file: &File) {
     loop {
         let stopped = lock(&shared.stopped);
         let idle =
@@ -99,14 +102,27 @@ fn run(shared: &Shared, conn: &Connection) {
         if shared.written.swap(0, Ordering::Relaxed) == 0 {
             continue;
         }
-        let wal_pages = shared.pass(conn, "PASSIVE").unwrap_or(0);
-        if wal_pages * u64::from(schema::PAGE_BYTES) > START_ANEW_BYTES {
+        if shared.move_bulk(conn, file) > START_ANEW_BYTES {
+            // What was written while the bulk was synced.
+            shared.move_bulk(conn, file);
             shared.rest_is_small.store(true, Ordering::Relaxed);
         }
     }
 }
 
 impl Shared {
+    /// How large the WAL is; 0 when it was not moved.
+    fn move_bulk(&self, conn: &Connection, file: &File) -> u64 {
+        let Some(pages) = self.pass(conn, "PASSIVE") else {
+            return 0;
+        };
+        if let Err(error) = file.sync_data() {
+            self.fail(&error);
+            return 0;
+        }
+        pages * u64::from(schema::PAGE_BYTES)
+    }
+
     /// How many pages the WAL holds; nothing when they were not moved.
     fn pass(&self, conn: &Connection, mode: &str) -> Option<u64> {
         if self.failed.load(Ordering::Relaxed) {
@@ -118,14 +134,18 @@ impl Shared {
             // The disk is full, or somebody reads: nothing is wrong with what was moved.
             Err(error) if may_go_on(&error) => None,
             Err(error) => {
-                self.failed.store(true, Ordering::Relaxed);
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the disk refused a checkpoint of the journal; nothing is lost and deliveries are taken, but its WAL grows: look at the disk, then restart the bridge"
-                );
+                self.fail(&error);
                 None
             }
         }
+    }
+
+    fn fail(&self, error: &(dyn std::error::Error + 'static)) {
+        self.failed.store(true, Ordering::Relaxed);
+        tracing::error!(
+            error = error,
+            "the disk refused a checkpoint of the journal; nothing is lost and deliveries are taken, but its WAL grows: look at the disk, then restart the bridge"
+        );
     }
 }
 

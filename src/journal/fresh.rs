@@ -2,7 +2,8 @@
 //!
 //! Nothing depends on it. What is here lies on disk too; what was never here, or had to make room, is read from there. Both
 //! give out the same rows in the same order, and the publisher cannot tell them apart. What it takes is bounded, whatever
-//! Kafka's state: the oldest rows make room for the newest.
+//! Kafka's state: while it is full, what is committed is not kept, for the oldest rows are the next to be asked for. If they
+//! made room instead, a publisher that is only so much behind would read every row from disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,17 +23,18 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    /// Keeps what was just committed, which lies behind all that is here.
+    /// Keeps what was just committed, which lies behind all that is here, as far as there is room.
     pub(super) fn keep(&mut self, rows: impl Iterator<Item = Row>) {
         if !self.wanted {
             return;
         }
         for row in rows {
-            self.bytes += size(&row);
+            let bytes = self.bytes + size(&row);
+            if bytes > MOST_BYTES {
+                return;
+            }
+            self.bytes = bytes;
             self.rows.push_back(row);
-        }
-        while self.bytes > MOST_BYTES {
-            self.take_first();
         }
     }
 
@@ -57,6 +59,13 @@ impl Fresh {
             taken.extend(self.take_first());
         }
         taken
+    }
+
+    /// How many rows at most lie between this number and the first that is here.
+    fn missing(&self, from_out_seq: u64) -> usize {
+        let first = self.rows.front().map(|row| row.out_seq);
+        let missing = first.map(|first| usize::try_from(first.saturating_sub(from_out_seq)));
+        missing.and_then(Result::ok).unwrap_or(usize::MAX)
     }
 
     fn take_first(&mut self) -> Option<Row> {
@@ -89,11 +98,14 @@ impl Pending {
         max_rows: usize,
         max_bytes: usize,
     ) -> Result<Vec<Row>, ReadError> {
-        let fresh = self.shared.fresh().take(from_out_seq, max_rows, max_bytes);
-        if fresh.is_empty() {
-            return self.reader.pending(from_out_seq, max_rows, max_bytes);
+        let mut fresh = self.shared.fresh();
+        let rows = fresh.take(from_out_seq, max_rows, max_bytes);
+        if !rows.is_empty() {
+            return Ok(rows);
         }
-        Ok(fresh)
+        let max_rows = max_rows.min(fresh.missing(from_out_seq));
+        drop(fresh);
+        self.reader.pending(from_out_seq, max_rows, max_bytes)
     }
 }
 
@@ -161,12 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_make_room_for_the_newest() {
+    fn what_finds_no_room_is_missing_until_there_is_some() {
         let mut fresh = fresh((1..=40).map(|out_seq| row(out_seq, 1 << 20)));
         assert!(fresh.bytes <= MOST_BYTES);
-        assert_eq!(taken(&mut fresh, 1, 100, usize::MAX), [0; 0]);
-        assert_eq!(taken(&mut fresh, 30, 1, usize::MAX), [30]);
-        assert_eq!(taken(&mut fresh, 40, 1, usize::MAX), [40]);
+        assert_eq!(
+            taken(&mut fresh, 1, 100, usize::MAX),
+            (1..=15).collect::<Vec<_>>()
+        );
+        fresh.keep((41..=42).map(|out_seq| row(out_seq, 10)));
+        assert_eq!(taken(&mut fresh, 16, 100, usize::MAX), [0; 0]);
+        assert_eq!(fresh.missing(16), 25);
+        assert_eq!(taken(&mut fresh, 41, 100, usize::MAX), [41, 42]);
         assert_eq!((fresh.bytes, fresh.rows.len()), (0, 0));
+        assert_eq!(fresh.missing(43), usize::MAX);
     }
 }

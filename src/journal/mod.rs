@@ -49,6 +49,7 @@ mod space;
 mod tests;
 mod writer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -82,6 +83,8 @@ struct Handle {
     uuid: Uuid,
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Closing it would drop SQLite's locks: it stays open until the writer is gone.
+    _file: Arc<File>,
     /// Held until the writer is gone.
     _lock: place::Lock,
 }
@@ -126,7 +129,8 @@ impl Journal {
     ///
     /// When another process has it, when the file is no journal or a newer one, or when disk or SQLite refuse.
     pub fn open_with(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let lock = place::prepare(path)?;
+        let (lock, file) = place::prepare(path)?;
+        let file = Arc::new(file);
         let conn = schema::open_writer(path)?;
         let sqlite = |source| OpenError::Sqlite {
             path: path.to_owned(),
@@ -155,7 +159,7 @@ impl Journal {
             settled_out_seq,
         ));
         let beside = schema::open_beside(path).map_err(sqlite)?;
-        let checkpoints = Checkpoints::start(beside).map_err(io)?;
+        let checkpoints = Checkpoints::start(beside, Arc::clone(&file)).map_err(io)?;
         let files = place::Files::at(path).map_err(io)?;
         let of_thread = Arc::clone(&shared);
         let writer = Writer::new(
@@ -176,6 +180,7 @@ impl Journal {
             uuid,
             shared,
             writer,
+            _file: file,
             _lock: lock,
         };
         Ok(Self {

@@ -26,8 +26,9 @@ impl Drop for Lock {
     }
 }
 
-/// Makes the directory and the empty file if they are missing, and takes the lock.
-pub(super) fn prepare(path: &Path) -> Result<Lock, OpenError> {
+/// Makes the directory and the empty file if they are missing, and takes the lock. The descriptor of the file, by which it
+/// can be synced, must outlive SQLite's.
+pub(super) fn prepare(path: &Path) -> Result<(Lock, File), OpenError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         |source| OpenError::Io { path, source }
@@ -44,7 +45,8 @@ pub(super) fn prepare(path: &Path) -> Result<Lock, OpenError> {
     create_file(path).map_err(io(path))?;
     let wal = beside(path, "-wal");
     write_again(&wal).map_err(io(&wal))?;
-    Ok(lock)
+    let file = File::open(path).map_err(io(path))?;
+    Ok((lock, file))
 }
 
 /// The file system that a journal is on.
