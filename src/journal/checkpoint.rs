@@ -116,7 +116,7 @@ impl Shared {
         let Some(pages) = self.pass(conn, "PASSIVE") else {
             return 0;
         };
-        if let Err(error) = file.sync_data() {
+        if let Err(error) = file.sync_all() {
             self.fail(&error);
             return 0;
         }
