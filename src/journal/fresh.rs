@@ -1,9 +1,9 @@
 //! What was committed a moment ago, kept in memory for the publisher, so that it need not be read back from disk.
 //!
-//! Nothing depends on it. What is here lies on disk too; what was never here, or had to make room, is read from there. Both
+//! Nothing depends on it. What is here lies on disk too; what was never here, or found no room, is read from there. Both
 //! give out the same rows in the same order, and the publisher cannot tell them apart. What it takes is bounded, whatever
 //! Kafka's state: while it is full, what is committed is not kept, for the oldest rows are the next to be asked for. If they
-//! made room instead, a publisher that is only so much behind would read every row from disk.
+//! made room instead, a publisher that is so much behind would read every row from disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
