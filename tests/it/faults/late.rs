@@ -24,7 +24,8 @@ fn bytes_of_a_dead_producer_that_come_after_the_restart_change_nothing() {
         let sender = Sender::start(bridge.webhooks_address(), trial as u64);
         sender.await_more(60);
         hop.hold(*kind);
-        // Some of these are on the way to Kafka, the others wait behind them.
+        hop.await_held();
+        // These wait behind what is on the way to Kafka.
         sender.await_more(60);
         bridge.kill9();
         hop.await_left_behind();

@@ -39,6 +39,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     hold: Option<Request>,
+    /// Connections of which bytes are here.
+    held: usize,
     /// Connections whose client is gone, and whose bytes are here.
     left_behind: usize,
     released: bool,
@@ -82,6 +84,16 @@ impl Hop {
             hold: Some(kind),
             ..State::default()
         };
+    }
+
+    /// Waits until a request of that kind is here. A busy machine may take its time to send one.
+    pub(crate) fn await_held(&self) {
+        until("a request of the kind to hold", LIMIT, || {
+            match self.shared.state().held {
+                0 => Err("the hop holds none".to_owned()),
+                _ => Ok(()),
+            }
+        });
     }
 
     /// New requests pass again; what is held stays. Waits until a client has gone and left something here.
@@ -133,6 +145,7 @@ impl Shared {
             if held.is_empty() && !self.is_to_hold(&request) {
                 broker.write_all(&request)?;
             } else {
+                self.state().held += usize::from(held.is_empty());
                 held.extend(request);
             }
         }
