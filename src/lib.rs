@@ -55,6 +55,7 @@ pub mod event;
 pub mod failpoint;
 pub mod journal;
 pub mod metrics;
+mod nice;
 pub mod publish;
 pub mod receive;
 pub mod reconcile;

@@ -107,10 +107,12 @@ fn bench(options: &Options) {
     }
     drop(perf);
     if options.wants("floor") {
-        let parts = floors
-            .each_ref()
-            .map(|floor| floor.measure(&usual, lasting));
-        report::floor(&usual, &parts);
+        let round = |_| {
+            let road = road.measure(&usual, lasting);
+            let parts = floors.each_ref();
+            (road, parts.map(|floor| floor.measure(&usual, lasting)))
+        };
+        report::floor(&usual, &(0..options.rounds).map(round).collect::<Vec<_>>());
     }
     drop((road, floors));
     if options.wants("fsyncs") {

@@ -59,20 +59,25 @@ pub(crate) fn line(load: &Load, rounds: &[(Measured, Measured)]) {
     );
 }
 
-/// What each part of the floor costs.
-pub(crate) fn floor(load: &Load, [answer, append, produce]: &[Measured; 3]) {
+/// What each part of the floor costs, and how much later the bridge's slowest answers come.
+pub(crate) fn floor(load: &Load, rounds: &[(Measured, [Measured; 3])]) {
     println!(
-        "\nThe floor under {}, part by part: CPU, events/s, p99",
+        "\nThe floor under {}, part by part, medians: CPU, events/s, p99; how many times that is the bridge's p99",
         load.name
     );
-    for (name, it) in [
-        ("HMAC and answer", answer),
-        ("and append, fdatasync", append),
-        ("and produce", produce),
-    ] {
+    let p99_ms = median(rounds.iter().map(|(road, _)| road.p99_ms));
+    let names = ["HMAC and answer", "and append, fdatasync", "and produce"];
+    for (place, name) in names.into_iter().enumerate() {
+        let part = |figure: fn(&Measured) -> f64| {
+            let parts = rounds.iter().filter_map(|(_, parts)| parts.get(place));
+            median(parts.map(figure))
+        };
         println!(
-            "  {name}: {:.1} µs, {:.0}, {:.1} ms",
-            it.cpu_us, it.per_second, it.p99_ms
+            "  {name}: {:.1} µs, {:.0}, {:.1} ms; {:.2}",
+            part(|it| it.cpu_us),
+            part(|it| it.per_second),
+            part(|it| it.p99_ms),
+            p99_ms / part(|it| it.p99_ms),
         );
     }
 }

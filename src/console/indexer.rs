@@ -20,6 +20,7 @@ use crate::journal::read::{Filter, State, Viewer};
 use crate::journal::scan::{self, Selection};
 use crate::journal::search::{Entry, Fault, Index, Minute, Refused, SearchError, Told};
 use crate::metrics::{Metrics, Totals, Watched};
+use crate::nice::stand_back;
 use crate::publish::State as Publishing;
 use crate::time::Timestamp;
 
@@ -95,10 +96,7 @@ enum Failed {
 
 impl Work {
     fn run(mut self, observe: &Watched, stopped: &mpsc::Receiver<()>) {
-        #[cfg(target_os = "linux")]
-        if let Err(error) = rustix::process::nice(NICER) {
-            tracing::debug!(%error, "the console's thread runs like any other");
-        }
+        stand_back(NICER);
         loop {
             let pause = match self.session(observe, stopped) {
                 Ok(()) => return,
@@ -331,7 +329,6 @@ fn dead(viewer: &Viewer) -> Result<Vec<Refused>, ReadError> {
     Ok(dead.into_iter().map(refused).collect())
 }
 
-#[cfg(target_os = "linux")]
 const NICER: i32 = 10;
 /// A rest is so many times as long as the work before it.
 const RESTS_TIMES: u32 = 3;

@@ -160,8 +160,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How much is written before the thread begins a pass.
-const PASS_BYTES: u64 = 16 << 20;
+/// How much is written before the thread begins a pass. While the disk takes what a pass has moved, commits wait for it:
+/// little and often, so that no answer waits for long.
+const PASS_BYTES: u64 = 2 << 20;
 /// From this size on, the WAL is made to start anew.
 const START_ANEW_BYTES: u64 = 32 << 20;
 /// What was written is moved after this time, however little it is.

@@ -41,6 +41,8 @@ pub(super) struct Writer {
     backlog: VecDeque<Waiting>,
     /// The last look ended in a refusal.
     refusing: bool,
+    /// How many deliveries the last batch had.
+    committed_together: usize,
 }
 
 /// What one transaction is about.
@@ -69,6 +71,7 @@ impl Writer {
             checkpoints,
             settle_below: 0,
             refusing: false,
+            committed_together: 0,
             backlog: VecDeque::new(),
         }
     }
@@ -82,6 +85,7 @@ impl Writer {
                 (true, true) => self.sweeper.next_at().min(Instant::now() + LOOK_AGAIN),
                 (true, false) => self.sweeper.next_at().min(Instant::now() + LOOK_IDLE),
             };
+            self.gather();
             let mut taken = self.shared.take(Some(until));
             self.settle_below = self.settle_below.max(taken.settle_below.unwrap_or(0));
             self.backlog.append(&mut taken.appends);
@@ -89,12 +93,20 @@ impl Writer {
                 appends: self.cut_batch(),
                 asks: taken.asks,
             };
+            self.committed_together = batch.appends.len();
             self.write(batch);
             self.look_again();
             self.between_batches();
             if taken.closed && self.backlog.is_empty() {
                 break self.finish();
             }
+        }
+    }
+
+    /// Where several came at a time, more come at once: one commit for all of them costs little more than one for a few.
+    fn gather(&self) {
+        if self.committed_together >= SEVERAL && self.backlog.is_empty() {
+            std::thread::sleep(GATHER);
         }
     }
 
@@ -418,6 +430,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How often one that has nothing to write looks whether it would have to.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
 const BATCH_ROWS: usize = 512;
+/// From so many deliveries in a commit on, the next waits for more.
+const SEVERAL: usize = 4;
+/// For how long: about what a commit takes.
+const GATHER: Duration = Duration::from_micros(200);
 /// Enough to pass the end of the bodies and to come to the first ids.
 const CHUNKS_BEFORE_REFUSAL: usize = 4;
 /// What a commit writes beside its rows: a page of each table.

@@ -57,6 +57,7 @@ use self::worker::Worker;
 use crate::config::Config;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::nice::stand_back;
 use crate::registry::ids::Ids;
 use crate::traces::Traces;
 
@@ -114,7 +115,10 @@ impl Publisher {
         let routes = worker.routes.clone();
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || worker.run())?;
+            .spawn(move || {
+                stand_back(NICER);
+                worker.run();
+            })?;
         Ok(Self {
             thread,
             stop,
@@ -232,6 +236,8 @@ impl Stop {
     }
 }
 
+/// Kafka can wait, whoever waits for an answer cannot.
+const NICER: i32 = 5;
 /// How long a publisher may take to stop: together with the last answers less than the 10 s that orchestrators give.
 const STOPPING: Duration = Duration::from_millis(1500);
 const LOOK_FOR_END: Duration = Duration::from_millis(5);
