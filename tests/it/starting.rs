@@ -1,4 +1,4 @@
-//! What keeps `serve` from starting, what it only warns of, and who may read what it writes.
+//! What keeps `serve` from starting, what it only warns of, who may read what it writes, and which threads stand back.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,6 +7,38 @@ use std::time::Duration;
 use crate::harness::bridge::Bridge;
 use crate::harness::calls::delivery;
 use crate::harness::{kcat, ports, shared_broker, unique, until};
+
+#[test]
+fn publishing_stands_back_for_those_who_take_deliveries() {
+    let bridge = Bridge::new("127.0.0.1:1").start();
+    let nice = |thread: &str| {
+        until(&format!("a thread {thread}"), LIMIT, || {
+            nice_of(bridge.pid(), thread).ok_or_else(|| "none".to_owned())
+        })
+    };
+    let usual = nice("journal-writer");
+    assert_eq!(nice("tokio-rt-worker"), usual);
+    // 19 is the most that there is.
+    let less = (usual + 5).min(19);
+    until("publishing to stand back", LIMIT, || {
+        match (nice("publisher"), nice("rdk:main")) {
+            both if both == (less, less) => Ok(()),
+            both => Err(format!("{both:?} beside {usual}")),
+        }
+    });
+}
+
+/// The nice value of a process's thread of that name.
+fn nice_of(pid: u32, thread: &str) -> Option<i32> {
+    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    threads.find_map(|it| {
+        let stat = fs::read_to_string(it.path().join("stat")).ok()?;
+        // The name stands in parentheses; behind it come 16 other fields.
+        let (before, behind) = stat.rsplit_once(") ")?;
+        let is_it = before.ends_with(&format!("({thread}"));
+        is_it.then(|| behind.split(' ').nth(16)?.parse().ok())?
+    })
+}
 
 #[test]
 fn a_second_bridge_on_the_same_journal_is_refused_and_the_first_goes_on() {
