@@ -23,7 +23,7 @@ fn a_replay_publishes_what_is_meant_once_more_in_order_under_its_ids() {
     let mut expected: BTreeMap<String, usize> = ids().map(|id| (id, 1)).collect();
 
     // A dry run says where everything would go, and changes nothing.
-    let status = bridge.run(&["journal", "status", "--json"]).stdout;
+    let status = status(&bridge);
     let lines = dry_run(&bridge, &["--call", "CALL-3"]);
     assert_eq!(lines.len(), STEPS);
     for line in &lines {
@@ -32,7 +32,7 @@ fn a_replay_publishes_what_is_meant_once_more_in_order_under_its_ids() {
         assert_eq!(line["topics"], Value::from(vec![original.topic.clone()]));
         assert_eq!(line["key"], original.key());
     }
-    assert_eq!(bridge.run(&["journal", "status", "--json"]).stdout, status);
+    assert_eq!(self::status(&bridge), status);
 
     // By call, beside the running bridge.
     let replayed_ms = Timestamp::now().unix_ms();
@@ -232,6 +232,17 @@ fn replay(bridge: &Bridge, select: &[&str]) -> Value {
     let arguments = [&["journal", "replay", "--json"], select].concat();
     let output = bridge.run(&arguments);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// What the journal holds; how large its files are changes with the checkpoints of the bridge beside it.
+fn status(bridge: &Bridge) -> Value {
+    let told = bridge.run(&["journal", "status", "--json"]).stdout;
+    let mut status: Value = serde_json::from_slice(&told).expect("JSON");
+    assert!(
+        status["fileBytes"].take().is_u64(),
+        "the size of the files: {status}"
+    );
+    status
 }
 
 fn dry_run(bridge: &Bridge, select: &[&str]) -> Vec<Value> {
