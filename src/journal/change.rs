@@ -1,10 +1,13 @@
-//! The changes that a commit makes beside its appends: what is settled, dead, replayed or numbered anew.
+//! The changes that a commit makes beside its appends: what is settled, dead, replayed, taken back or numbered anew.
 //!
 //! They run within the writer's transaction and are only true once that commits.
+
+use std::collections::BTreeMap;
 
 use rusqlite::Transaction;
 
 use super::append::Numbers;
+use super::id;
 use super::queue::Change;
 use super::replay::{self, Replayed};
 use crate::failpoint;
@@ -40,6 +43,7 @@ pub(super) fn apply(
         Change::Replay { seqs, record_ms } => {
             return replay::replay(tx, numbers, seqs, *record_ms);
         }
+        Change::Unsettle(rows) => return unsettle(tx, numbers, rows),
         Change::Flush => {}
     }
     Ok(Replayed::default())
@@ -75,6 +79,49 @@ fn raise_out_seq(
     }
     numbers.settled_out_seq = first;
     Ok(())
+}
+
+/// Puts rows back where they were in the queue; none of them if one is without its body.
+fn unsettle(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers,
+    rows: &BTreeMap<u64, String>,
+) -> rusqlite::Result<Replayed> {
+    let mut find = tx.prepare_cached(
+        "SELECT d.seq, d.out_seq = ?3 AND d.dead IS NULL, EXISTS (SELECT 1 FROM body b WHERE b.seq = d.seq)
+         FROM seen s JOIN delivery d ON d.seq = s.seq WHERE s.id IN (?1, ?2) AND d.id = ?1",
+    )?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (out_seq, id) in rows {
+        let number = out_seq.cast_signed();
+        let own_id = id::without_hash(id).unwrap_or(id);
+        let known = find.query_map((id, own_id, number), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?))
+        })?;
+        let known: Vec<(i64, bool, bool)> = known.collect::<rusqlite::Result<_>>()?;
+        match known.iter().find(|(_, same, _)| *same) {
+            Some((seq, _, true)) => found.push((number, *seq)),
+            // Replayed or dead since: that counts.
+            None if !known.is_empty() => {}
+            Some((_, _, false)) | None => {
+                return Ok(Replayed {
+                    gone: 1,
+                    ..Replayed::default()
+                });
+            }
+        }
+    }
+    let mut queue = tx.prepare_cached("INSERT OR IGNORE INTO queue VALUES (?1, ?2)")?;
+    for row in &found {
+        queue.execute(*row)?;
+    }
+    if let Some((first, _)) = rows.first_key_value() {
+        numbers.settled_out_seq = numbers.settled_out_seq.min(*first);
+    }
+    Ok(Replayed {
+        queued: found.len() as u64,
+        ..Replayed::default()
+    })
 }
 
 /// Everything below is published.

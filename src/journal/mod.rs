@@ -49,6 +49,7 @@ mod space;
 mod tests;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -267,6 +268,21 @@ impl Journal {
     /// The journal's own mark follows with the next commit, 50 ms later at most: until then Kafka's is the truth.
     pub fn settle(&self, below_out_seq: u64) {
         self.handle.shared.settle(below_out_seq);
+    }
+
+    /// Makes rows pending again that were settled, with the numbers they had: Kafka has lost them. Blocks until that is on
+    /// disk; false, and nothing has changed, when the journal no longer has one of their bodies.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written: nothing has changed.
+    pub fn unsettle(&self, rows: BTreeMap<u64, String>) -> Result<bool, AppendError> {
+        let first = rows.first_key_value().map(|(first, _)| *first);
+        let taken_back = self.handle.shared.ask_replay(Change::Unsettle(rows))?;
+        if let Some(first) = first.filter(|_| taken_back.gone == 0) {
+            self.handle.shared.unsettle(first);
+        }
+        Ok(taken_back.gone == 0)
     }
 
     /// Blocks until everything settled so far is on disk.

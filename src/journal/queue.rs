@@ -3,7 +3,7 @@
 //! Whoever queues pays for a lock and a push; the writer is only woken when it sleeps. After [`Shared::close`], or when
 //! the writer is gone, nothing is taken any more, and whoever waits is told so.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,8 @@ pub(super) enum Change {
         seqs: Vec<u64>,
         record_ms: i64,
     },
+    /// Rows that were settled, by number and event's id.
+    Unsettle(BTreeMap<u64, String>),
     /// Nothing but what was settled before.
     Flush,
 }
@@ -142,6 +144,12 @@ impl Shared {
         queue.taken.settle_below = Some(settled);
         queue.settle_since.get_or_insert_with(Instant::now);
         self.wake(queue);
+    }
+
+    /// Takes back what was settled, once that is on disk.
+    pub(super) fn unsettle(&self, from_out_seq: u64) {
+        self.settled
+            .send_modify(|settled| *settled = from_out_seq.min(*settled));
     }
 
     fn raise_settled(&self, below: u64) -> bool {

@@ -144,6 +144,8 @@ impl Writer {
         let before = self.numbers;
         match self.commit(&batch, Store::WhenChanged) {
             Ok(done) => {
+                // What was taken back is not to be settled again.
+                self.settle_below = self.settle_below.min(self.numbers.settled_out_seq);
                 if self.refusing && !done.appended.is_empty() {
                     self.refuse(None);
                 }

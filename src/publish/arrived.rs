@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Stop;
 use super::client::{Quiet, properties};
 use super::follow::{FollowError, Followed, Follower, From, Next, Until};
+use super::torn::Partition;
 use crate::time::Timestamp;
 
 /// What to look for, and where.
@@ -24,6 +25,8 @@ pub(super) struct LookUp<'a> {
     pub(super) from_out_seq: u64,
     /// When the oldest row in question was received; its record has this timestamp or a later one.
     pub(super) since: Timestamp,
+    /// What is open there is not waited for.
+    pub(super) passing_over: &'a BTreeSet<Partition>,
 }
 
 /// Why it is not known what has arrived.
@@ -102,6 +105,9 @@ impl LookUp<'_> {
                 .iter()
                 .flat_map(|topic| topic.partitions())
             {
+                if self.passing_over.contains(&(topic.clone(), partition.id())) {
+                    continue;
+                }
                 let (_, end) = all.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
                 let deadline = Instant::now() + PATIENCE;
                 while committed

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext};
 use rdkafka::types::{RDKafkaConfRes, RDKafkaErrorCode};
 
@@ -97,9 +97,10 @@ pub(super) fn in_steps<T>(
 }
 
 /// How long one question may take.
-const STEP: Duration = Duration::from_secs(1);
+pub(super) const STEP: Duration = Duration::from_secs(1);
 
-fn may_pass(error: &KafkaError) -> bool {
+/// Whether it is only that no answer came in time.
+pub(super) fn may_pass(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut)
 }
 
@@ -157,6 +158,21 @@ pub(super) fn message(row: usize, record: &Record) -> BaseRecord<'_, String, Vec
         Some(key) => message.key(key),
         None => message,
     }
+}
+
+/// A record as it was read, to be sent again to where it lies.
+pub(super) fn copy(read: &OwnedMessage) -> BaseRecord<'_, [u8], [u8], usize> {
+    let mut copy = BaseRecord::with_opaque_to(read.topic(), 0).partition(read.partition());
+    if let Some(key) = read.key() {
+        copy = copy.key(key);
+    }
+    if let Some(value) = read.payload() {
+        copy = copy.payload(value);
+    }
+    if let Some(headers) = read.headers() {
+        copy = copy.headers(headers.clone());
+    }
+    copy
 }
 
 /// Counts the records that librdkafka has not reported on, and keeps what it reports as failed.

@@ -41,6 +41,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 pub mod topics;
+mod torn;
 mod transact;
 mod worker;
 

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedMessage;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 
 use super::batch::Made;
 use super::calls::{Call, Calls, STEP};
-use super::client::{Failed, Reports, message};
+use super::client::{Failed, Reports, copy, message};
 use super::obstacle::{self, Obstacle};
 use super::recover::Mark;
 use super::{State, Stop, poison};
@@ -166,6 +167,31 @@ impl Producer {
         self.again(&Call::Commit)?;
         failpoint::hit("publish.after-commit");
         Ok(())
+    }
+
+    /// Aborts what an earlier transaction of this producer's has left open where these records lie, and the mark that it has
+    /// left open: they are sent again in a transaction that is aborted.
+    pub(super) fn abort_over<'m>(
+        &self,
+        records: impl Iterator<Item = &'m OwnedMessage>,
+        mark: &Mark,
+    ) -> Result<(), Refused> {
+        self.inner.begin_transaction()?;
+        failpoint::hit("publish.transaction-begun");
+        for record in records {
+            self.reports.expect();
+            if let Err((error, _)) = self.inner.send(copy(record)) {
+                self.reports.forget();
+                return Err(error.into());
+            }
+        }
+        self.wait(std::iter::empty())?;
+        let failed = self.reports.take_failed();
+        if !failed.is_empty() {
+            return Err(self.abort_for(failed));
+        }
+        self.again(&Call::Mark(mark.offsets(&self.mark_topic)?))?;
+        self.abort()
     }
 
     fn send(&self, row: usize, record: &Record) -> Result<(), Refused> {

@@ -15,16 +15,16 @@
 //! Rows are committed in order and all or none, so the last one that is there says it of all before it. Left out: a backup
 //! that is restored when nothing is pending and the mark is gone too uses numbers again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::Stop;
 use super::arrived::LookUp;
-use super::client::{Quiet, in_steps, properties};
+use super::client::{Quiet, STEP, in_steps, may_pass, properties};
 use super::worker::{Ended, Worker};
 use crate::failpoint;
 use crate::journal::{Reader, Row};
@@ -48,14 +48,24 @@ pub(super) struct Last {
 impl Mark {
     /// The mark of a transaction that ends with this row.
     pub(super) fn behind(row: &Row) -> Self {
+        Self::at(row.out_seq, &row.id)
+    }
+
+    /// As [`Mark::behind`], by the row's number and its event's id.
+    pub(super) fn at(out_seq: u64, id: &str) -> Self {
         let last = Last {
-            out_seq: row.out_seq,
-            id: row.id.clone(),
+            out_seq,
+            id: id.to_owned(),
         };
         Self {
-            next: row.out_seq + 1,
+            next: out_seq + 1,
             last: Some(last),
         }
+    }
+
+    /// Everything below is published, whatever was the last of it.
+    pub(super) fn below(next: u64) -> Self {
+        Self { next, last: None }
     }
 
     /// What bears the mark: partition 0 of `topic`.
@@ -82,8 +92,17 @@ impl Mark {
 
 /// Reads the mark of one journal.
 pub(super) struct Marks {
+    config: ClientConfig,
     consumer: BaseConsumer<Quiet>,
     topic: String,
+}
+
+/// What Kafka remembers of a journal.
+pub(super) struct Remembered {
+    /// The last mark that was committed, if any was.
+    pub(super) mark: Option<Mark>,
+    /// Whether there is another, of a transaction that has not come to its end.
+    pub(super) is_open: bool,
 }
 
 impl Marks {
@@ -99,6 +118,7 @@ impl Marks {
         config.set("isolation.level", "read_committed");
         Ok(Self {
             consumer: config.create_with_context(Quiet)?,
+            config,
             topic: topic.to_owned(),
         })
     }
@@ -108,12 +128,44 @@ impl Marks {
         self.consumer.group_metadata().ok_or(KafkaError::Canceled)
     }
 
-    /// The mark; `None` when Kafka remembers none.
-    fn read(&self, stop: &Stop) -> Result<Option<Mark>, KafkaError> {
+    /// The mark, once all transactions before have been ended.
+    pub(super) fn read(&self, stop: &Stop) -> Result<Remembered, KafkaError> {
+        let stable = |within| match self.committed(&self.consumer, within, stop) {
+            // For a mark that is open librdkafka waits, as for a coordinator that is away.
+            Err(error) if may_pass(&error) && !stop.is_set() => Ok(None),
+            other => other.map(Some),
+        };
+        let closed = |mark| Remembered {
+            mark,
+            is_open: false,
+        };
+        if let Some(mark) = stable(STABLE_WITHIN)? {
+            return Ok(closed(mark));
+        }
+        // Whoever does not ask for a stable mark gets the one before, without waiting.
+        let mut config = self.config.clone();
+        config.set("isolation.level", "read_uncommitted");
+        let before = self.committed(&config.create_with_context(Quiet)?, TIMEOUT, stop)?;
+        // The coordinator is there: now it is the mark alone that a stable one waits for.
+        Ok(stable(STEP)?.map_or(
+            Remembered {
+                mark: before,
+                is_open: true,
+            },
+            closed,
+        ))
+    }
+
+    fn committed(
+        &self,
+        consumer: &BaseConsumer<Quiet>,
+        within: Duration,
+        stop: &Stop,
+    ) -> Result<Option<Mark>, KafkaError> {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition(&self.topic, 0);
-        let committed = in_steps(TIMEOUT, stop, |step| {
-            self.consumer.committed_offsets(partitions.clone(), step)
+        let committed = in_steps(within, stop, |step| {
+            consumer.committed_offsets(partitions.clone(), step)
         })?;
         let Some(bearer) = committed.find_partition(&self.topic, 0) else {
             return Ok(None);
@@ -134,10 +186,8 @@ impl Marks {
 
 impl Worker {
     /// Settles what Kafka has, sees to it that no number is given twice, and tells where to go on.
-    pub(super) fn resume(&self, marks: &Marks, never_published: bool) -> Result<Mark, Ended> {
+    pub(super) fn resume(&self, mark: Option<Mark>, never_published: bool) -> Result<Mark, Ended> {
         let settled = self.journal.settled();
-        let mark = marks.read(&self.stop)?;
-        failpoint::hit("recover.mark-read");
         let mut reader = self.journal.reader()?;
         let (last, above) = match mark {
             // Of what is pending nothing is there.
@@ -188,6 +238,7 @@ impl Worker {
             journal: self.journal.uuid(),
             from_out_seq: self.journal.settled(),
             since,
+            passing_over: &BTreeSet::new(),
         };
         let arrived = look_up.run(&self.stop)?;
         let highest = arrived
@@ -218,3 +269,5 @@ fn is_pending(reader: &mut Reader, last: &Last) -> Result<bool, Ended> {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// Markers that are on their way are there by then.
+const STABLE_WITHIN: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 //!
 //! Whatever ends a session with Kafka, the next one begins with fencing, the mark and what is pending behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use super::producer::{Identity, Producer, Refused};
 use super::recover::{Mark, Marks};
 use super::replaced::Replaced;
 use super::topics::{Plan, Topics, TopicsError};
+use super::torn::Partition;
 use super::{Routes, State, Stop, Timing};
 use crate::config::Config;
 use crate::failpoint;
@@ -69,6 +70,10 @@ pub(super) enum Ended {
         "the publisher panicked, which is an error of the bridge; it begins anew, and if that comes again and again, report the lines of the log before this one, and try without what is unusual under [kafka]"
     )]
     Panicked,
+    #[error(
+        "Kafka has left a transaction open that it has answered as committed; that is mended now"
+    )]
+    Torn,
     #[error("webhooks have other topics now")]
     Rerouted,
     #[error("stopped")]
@@ -103,6 +108,10 @@ struct Session {
     mark: Mark,
     marked_at: Instant,
     looked_at: Instant,
+    /// Known to be open, until the next transaction there.
+    left_open: BTreeSet<Partition>,
+    /// Below, nothing else is.
+    readable_until: u64,
 }
 
 impl Worker {
@@ -195,14 +204,17 @@ impl Worker {
             identity,
             (self.stop.clone(), self.state.clone()),
         )?;
-        let mark = self.resume(&marks, never_published)?;
+        let (mark, left_open) = self.mend(&marks, &producer)?;
+        let mark = self.resume(mark, never_published)?;
         producer.commit(std::iter::empty(), &mark)?;
         Ok(Session {
             producer,
             partitions,
-            mark,
             marked_at: Instant::now(),
             looked_at: Instant::now(),
+            left_open,
+            readable_until: mark.next,
+            mark,
         })
     }
 
@@ -246,8 +258,23 @@ impl Worker {
     /// Nothing is pending: waits for something, and keeps the mark young.
     fn idle(&self, session: &mut Session) -> Result<(), Ended> {
         self.state.well();
-        self.journal.wait_above(session.mark.next, IDLE);
+        if self.journal.wait_above(session.mark.next, IDLE) <= session.mark.next {
+            self.see_it_readable(session)?;
+        }
         self.rest(session)
+    }
+
+    /// Looks, after something was published, whether consumers can read it all; a new session mends what they cannot.
+    fn see_it_readable(&self, session: &mut Session) -> Result<(), Ended> {
+        if session.readable_until < session.mark.next
+            && session.looked_at.elapsed() >= self.timing.look_at_topics
+        {
+            if self.torn()?.partitions() != session.left_open {
+                return Err(Ended::Torn);
+            }
+            session.readable_until = session.mark.next;
+        }
+        Ok(())
     }
 
     /// What records say of their schemas; `None` after a moment when they cannot be made yet, and the journal keeps them.

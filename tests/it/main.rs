@@ -61,6 +61,7 @@ mod reconcile_span;
 mod reconcile_task;
 mod recover_mark;
 mod recover_order;
+mod recover_torn;
 mod recovery;
 mod registry_access;
 mod registry_ids;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::process::{Process, Usage};
-use super::{java, kcat, ports, until};
+use super::{java, kcat, markers, ports, until};
 
 /// A broker; dropping it kills the process and removes its data.
 #[derive(Debug)]
@@ -191,15 +191,12 @@ impl Broker {
 
     /// How many bytes it has appended to the topics whose names begin so, replicated or not.
     pub(crate) fn log_bytes(&self, prefix: &str) -> u64 {
-        let entries = |dir: &Path| fs::read_dir(dir).expect("a directory of the broker");
-        let logs = entries(&self.dir.path().join("data"))
-            .map(|entry| entry.expect("an entry"))
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-            .flat_map(|entry| entries(&entry.path()))
-            .map(|entry| entry.expect("an entry"))
-            .filter(|entry| entry.path().extension().is_some_and(|it| it == "log"));
-        logs.map(|log| log.metadata().expect("a file's size").len())
-            .sum()
+        self.logs(&[prefix]).values().sum()
+    }
+
+    /// How long the log of each partition is whose name begins with one of these.
+    pub(crate) fn logs(&self, prefixes: &[&str]) -> markers::Lengths {
+        markers::lengths(&self.dir.path().join("data"), prefixes)
     }
 
     /// Memory and processor time of the broker.

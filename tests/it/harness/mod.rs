@@ -22,6 +22,7 @@ pub(crate) mod kafka;
 pub(crate) mod kcat;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod markers;
 pub(crate) mod ports;
 pub(crate) mod power;
 pub(crate) mod process;
