@@ -1,8 +1,8 @@
 //! What a transaction of this journal's has left open although Kafka counts it as ended, and how that is mended.
 //!
 //! Kafka's coordinator ends a transaction with a marker on each partition. From a partition without a leader at that moment
-//! Kafka 4.3.1 withholds it for good (KAFKA-20734): a broker that is killed between a commit and its markers, and is back
-//! before the controller has noticed, does so with all partitions of which it has the only replica. Consumers then wait
+//! Kafka 4.3.1 withholds it for good (KAFKA-20734): a lone broker that is killed between a commit and its markers does so
+//! with all its partitions, since its controller finds out after the restart that they have no leader. Consumers then wait
 //! before such records for ever, and the mark cannot be read. The next marker of the same producer decides about them
 //! wherever it arrives, whatever it was meant for: an abort would lose what was committed, a commit would bring twice what
 //! was sent again.

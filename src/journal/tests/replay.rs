@@ -44,6 +44,78 @@ fn a_replayed_row_keeps_its_id_and_gets_the_next_number() {
 }
 
 #[test]
+fn what_is_taken_back_is_pending_with_its_numbers_and_settled_anew() {
+    let (dir, path) = temp();
+    let journal = Journal::open(&path).unwrap();
+    let post = |webhook, body: &str| append(&journal, webhook, body).unwrap().id;
+    let mut rows = BTreeMap::new();
+    rows.insert(1, post("a", r#"{"id":"x"}"#));
+    rows.insert(2, post("b", r#"{"id":"x"}"#));
+    rows.insert(3, post("a", r#"{"id":"x","n":2}"#));
+    rows.insert(4, post("a", r#"{"id":"y"}"#));
+    post("a", r#"{"id":"z"}"#);
+    journal.settle(5);
+    journal.replay(vec![2], Timestamp::from_unix_ms(7)).unwrap();
+
+    rows.remove(&1);
+    assert!(journal.unsettle(rows).unwrap());
+    assert_eq!(journal.settled(), 2);
+    let copy = dir.path().join("copy/journal.db");
+    crash_copy(&path, &copy);
+    let pending = |journal: &Journal| -> Vec<(u64, u64)> {
+        let rows = journal.reader().unwrap().pending(0, 10, usize::MAX);
+        rows.unwrap().iter().map(|r| (r.out_seq, r.seq)).collect()
+    };
+    // The second was replayed meanwhile, and has its place at the end.
+    let expected = [(3, 3), (4, 4), (5, 5), (6, 2)];
+    for journal in [&journal, &Journal::open(&copy).unwrap()] {
+        assert_eq!((journal.settled(), pending(journal)), (2, expected.into()));
+    }
+    // An append's commit settles nothing of it again.
+    post("a", r#"{"id":"more"}"#);
+    assert_eq!(pending(&journal).len(), 5);
+    journal.settle(6);
+    journal.flush().unwrap();
+    assert_eq!(pending(&journal), [(6, 2), (7, 6)]);
+}
+
+/// Opens the journal, and waits until it has deleted this row's body.
+fn without_bodies_of_what_is_published(path: &Path, seq: u64) -> Journal {
+    let old_bodies_go = Options {
+        retention: Duration::ZERO,
+        ..Options::default()
+    };
+    let journal = Journal::open_with(path, &old_bodies_go).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let viewer = Viewer::open(path).unwrap();
+    while viewer.show(seq).unwrap().unwrap().2.is_some() {
+        assert!(std::time::Instant::now() < deadline, "not within 20 s");
+        std::thread::yield_now();
+    }
+    journal
+}
+
+#[test]
+fn nothing_is_taken_back_when_a_body_is_gone() {
+    let (_dir, path) = temp();
+    let journal = Journal::open(&path).unwrap();
+    append(&journal, "default", r#"{"id":"a"}"#).unwrap();
+    journal.settle(2);
+    drop(journal);
+    let journal = without_bodies_of_what_is_published(&path, 1);
+    append(&journal, "default", r#"{"id":"b"}"#).unwrap();
+    journal.settle(3);
+    journal.flush().unwrap();
+    let rows = BTreeMap::from([(1, "a".to_owned()), (2, "b".to_owned())]);
+    assert!(!journal.unsettle(rows).unwrap());
+    let unknown = BTreeMap::from([(2, "c".to_owned())]);
+    assert!(!journal.unsettle(unknown).unwrap());
+    assert_eq!(journal.settled(), 3);
+    let pending = journal.reader().unwrap().pending(0, 10, usize::MAX);
+    assert!(pending.unwrap().is_empty());
+}
+
+#[test]
 fn a_replay_survives_a_crash_and_a_body_that_is_gone_is_no_longer_replayed() {
     let (dir, path) = temp();
     let journal = Journal::open(&path).unwrap();
@@ -55,17 +127,7 @@ fn a_replay_survives_a_crash_and_a_body_that_is_gone_is_no_longer_replayed() {
     crash_copy(&path, &copy);
     drop(journal);
 
-    let old_bodies_go = Options {
-        retention: Duration::ZERO,
-        ..Options::default()
-    };
-    let again = Journal::open_with(&copy, &old_bodies_go).unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    let viewer = Viewer::open(&copy).unwrap();
-    while viewer.show(2).unwrap().unwrap().2.is_some() {
-        assert!(std::time::Instant::now() < deadline, "not within 20 s");
-        std::thread::yield_now();
-    }
+    let again = without_bodies_of_what_is_published(&copy, 2);
     let rows = again.reader().unwrap().pending(3, 10, usize::MAX).unwrap();
     assert_eq!(rows.iter().map(|r| r.seq).collect::<Vec<_>>(), [1]);
     assert!(rows[0].intact, "what is pending keeps its body");
