@@ -1,4 +1,7 @@
 //! From journal rows to the records of one transaction.
+//!
+//! Records are made as they are sent, and what they hold is let go at once: librdkafka has its copy, and thousands of them
+//! beside it would only push each other out of the processor's caches. If they are to be sent again, they are made again.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -30,17 +33,23 @@ pub(super) struct Maker {
 
 /// What becomes of one row.
 pub(super) struct Made {
-    /// The row that it was made from.
+    /// The row that it is made from.
     pub(super) row: Row,
     place: Place,
-    /// One record, or two when there is a topic for all events; none when the row stays in the journal.
+    /// One record, or two when there is a topic for all events; none before they are made. Once sent, only where they went.
     pub(super) records: Vec<Record>,
+    is_sent: bool,
+    value_bytes: usize,
     /// The call, for the log.
     pub(super) call_id: Option<String>,
-    /// What it is counted as.
-    pub(super) counted: Counted,
-    /// Its part of the delivery's trace, from here to the commit.
+    /// What it is counted as, once it is made.
+    pub(super) counted: Option<Counted>,
+    /// Its part of the delivery's trace, from there to the commit.
     pub(super) span: Option<Span>,
+    /// The records' timestamp, if not the row's.
+    stamp: Option<Timestamp>,
+    /// Why it is to be a dead letter, if Kafka has refused it.
+    fault: Option<Fault>,
 }
 
 /// What a row is counted as.
@@ -98,53 +107,78 @@ impl Maker {
         }
     }
 
-    /// The records of a row.
-    pub(super) fn make(
-        &self,
-        mut row: Row,
-        partitions: u32,
-        (framing, replaced): (&Framing, &Replaced),
-    ) -> Made {
-        let span = self.traces.publishing(row.headers.traceparent.as_deref());
-        if let Some(span) = &span {
-            row.headers.traceparent = Some(span.traceparent());
-        }
-        let place = Place {
-            journal: self.journal,
-            out_seq: row.out_seq,
-            partitions,
-        };
-        let Told {
-            mut records,
-            call_id,
-            counted,
-            ..
-        } = self
-            .tell(&row, &place, Some(replaced))
-            .unwrap_or_else(|unreadable| {
-                tracing::warn!(
-                    webhook = row.webhook,
-                    seq = row.seq,
-                    id = clip(&row.id),
-                    reason = unreadable.reason(),
-                    "dead letter: {unreadable}"
-                );
-                Told::letter(
-                    self.dead_letter(&row, None, &Fault::from(&unreadable), &place),
-                    unreadable.reason(),
-                )
-            });
-        for record in &mut records {
-            framing.apply(record);
-        }
+    /// A row whose records are not made yet.
+    pub(super) fn of(&self, row: Row, partitions: u32) -> Made {
         Made {
+            place: Place {
+                journal: self.journal,
+                out_seq: row.out_seq,
+                partitions,
+            },
             row,
-            place,
-            records,
-            call_id,
-            counted,
-            span,
+            records: Vec::new(),
+            is_sent: false,
+            value_bytes: 0,
+            call_id: None,
+            counted: None,
+            span: None,
+            stamp: None,
+            fault: None,
         }
+    }
+
+    /// Makes the records of a row, unless they are there.
+    pub(super) fn make(&self, made: &mut Made, (framing, replaced): (&Framing, &Replaced)) {
+        if !made.records.is_empty() && !made.is_sent {
+            return;
+        }
+        if made.counted.is_none() {
+            made.span = self
+                .traces
+                .publishing(made.row.headers.traceparent.as_deref());
+            if let Some(span) = &made.span {
+                made.row.headers.traceparent = Some(span.traceparent());
+            }
+        }
+        let told = match &made.fault {
+            Some(fault) => {
+                let call_id = made.call_id.take();
+                let letter = self.dead_letter(&made.row, call_id.as_deref(), fault, &made.place);
+                Told {
+                    call_id,
+                    ..Told::letter(letter, fault.reason)
+                }
+            }
+            None => {
+                let told = self.tell(&made.row, &made.place, Some(replaced));
+                told.unwrap_or_else(|unreadable| self.unreadable(made, &unreadable))
+            }
+        };
+        (made.records, made.call_id, made.counted) =
+            (told.records, told.call_id, Some(told.counted));
+        for record in &mut made.records {
+            framing.apply(record);
+            record.timestamp = made.stamp.unwrap_or(record.timestamp);
+        }
+        made.is_sent = false;
+        made.value_bytes = made.records.last().map_or(0, |record| record.value.len());
+    }
+
+    fn unreadable(&self, made: &Made, unreadable: &Unreadable) -> Told {
+        let Made { row, place, .. } = made;
+        if made.counted.is_none() {
+            tracing::warn!(
+                webhook = row.webhook,
+                seq = row.seq,
+                id = clip(&row.id),
+                reason = unreadable.reason(),
+                "dead letter: {unreadable}"
+            );
+        }
+        Told::letter(
+            self.dead_letter(row, None, &Fault::from(unreadable), place),
+            unreadable.reason(),
+        )
     }
 
     /// What [`Maker::make`] would make of a row, for people: in silence.
@@ -160,13 +194,6 @@ impl Maker {
                 unreadable.reason(),
             )
         })
-    }
-
-    /// Turns what Kafka refused into a dead letter.
-    pub(super) fn bury(&self, made: &mut Made, fault: &Fault) {
-        made.counted = Counted::DeadLetter(fault.reason);
-        made.records =
-            vec![self.dead_letter(&made.row, made.call_id.as_deref(), fault, &made.place)];
     }
 
     fn tell(
@@ -260,11 +287,25 @@ impl Maker {
 }
 
 impl Made {
-    /// Stamps the records with the present, for a broker that refuses the time at which the delivery came.
-    pub(super) fn restamp(&mut self, now: Timestamp) {
+    /// Librdkafka has copies of the records.
+    pub(super) fn sent(&mut self) {
+        self.is_sent = true;
         for record in &mut self.records {
-            record.timestamp = now;
+            record.value = Vec::new();
+            record.headers = Vec::new();
         }
+    }
+
+    /// The records get the present as their timestamp, for a broker that refuses the time at which the delivery came.
+    pub(super) fn restamp(&mut self, now: Timestamp) {
+        self.stamp = Some(now);
+        self.records.clear();
+    }
+
+    /// What Kafka refused becomes a dead letter.
+    pub(super) fn bury(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+        self.records.clear();
     }
 
     /// Ends its part of the trace: the transaction is committed.
@@ -282,7 +323,7 @@ impl Made {
             );
             span.say(
                 "messaging.message.body.size",
-                i64::try_from(record.value.len()).unwrap_or(i64::MAX),
+                i64::try_from(self.value_bytes).unwrap_or(i64::MAX),
             );
         }
         span.say("messaging.system", "kafka");
@@ -293,8 +334,8 @@ impl Made {
             span.say("messaging.kafka.message.key", call_id.clone());
         }
         match self.counted {
-            Counted::DeadLetter(reason) => span.fail(reason),
-            Counted::Event { .. } | Counted::Check => span.end(),
+            Some(Counted::DeadLetter(reason)) => span.fail(reason),
+            Some(Counted::Event { .. } | Counted::Check) | None => span.end(),
         }
     }
 }

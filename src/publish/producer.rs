@@ -122,19 +122,25 @@ impl Producer {
 
     /// Tells what stands in a batch's way before a transaction is begun for it.
     pub(super) fn look_ahead(&self, batch: &[Made]) -> Result<(), Refused> {
-        let records = batch.iter().flat_map(|made| &made.records);
-        obstacle::find(self.inner.client(), records).map_or(Ok(()), |found| Err(found.into()))
+        obstacle::find(self.inner.client(), records(batch))
+            .map_or(Ok(()), |found| Err(found.into()))
     }
 
-    /// Sends the records of a batch, each with its row's position, and commits them with the mark.
-    pub(super) fn commit<'r>(
+    /// Commits a mark alone.
+    pub(super) fn commit_mark(&self, mark: &Mark) -> Result<(), Refused> {
+        self.commit(&mut [], |_| {}, mark)
+    }
+
+    /// Sends the records of a batch as `make` makes them, and commits them with the mark.
+    pub(super) fn commit(
         &self,
-        records: impl Iterator<Item = (usize, &'r Record)> + Clone,
+        batch: &mut [Made],
+        make: impl Fn(&mut Made),
         mark: &Mark,
     ) -> Result<(), Refused> {
         let mut attempt = 1;
         loop {
-            match self.transact(records.clone(), mark) {
+            match self.transact(batch, &make, mark) {
                 // The transaction behind one with a refused record falls too: librdkafka finds a gap in its sequence
                 // numbers, which the abort mends.
                 Err(Refused::Fallen(_)) if attempt < ATTEMPTS => attempt += 1,
@@ -143,19 +149,24 @@ impl Producer {
         }
     }
 
-    fn transact<'r>(
+    fn transact(
         &self,
-        records: impl Iterator<Item = (usize, &'r Record)> + Clone,
+        batch: &mut [Made],
+        make: &impl Fn(&mut Made),
         mark: &Mark,
     ) -> Result<(), Refused> {
         self.inner.begin_transaction()?;
         failpoint::hit("publish.transaction-begun");
-        for (row, record) in records.clone() {
-            self.send(row, record)?;
-            failpoint::hit("publish.record-sent");
+        for (row, made) in batch.iter_mut().enumerate() {
+            make(made);
+            for record in &made.records {
+                self.send(row, record)?;
+                failpoint::hit("publish.record-sent");
+            }
+            made.sent();
         }
         failpoint::hit("publish.records-sent");
-        self.wait(records.map(|(_, record)| record))?;
+        self.wait(batch)?;
         let failed = self.reports.take_failed();
         if !failed.is_empty() {
             return Err(self.abort_for(failed));
@@ -185,7 +196,7 @@ impl Producer {
                 return Err(error.into());
             }
         }
-        self.wait(std::iter::empty())?;
+        self.wait(&[])?;
         let failed = self.reports.take_failed();
         if !failed.is_empty() {
             return Err(self.abort_for(failed));
@@ -233,7 +244,7 @@ impl Producer {
 
     /// Ends the transaction and tells which records were refused, or `error` when none was.
     fn abort_after(&self, refused: Option<Failed>, error: KafkaError) -> Refused {
-        if let Err(refused) = self.wait(std::iter::empty()) {
+        if let Err(refused) = self.wait(&[]) {
             return refused;
         }
         let mut failed = self.reports.take_failed();
@@ -282,7 +293,7 @@ impl Producer {
     }
 
     /// Waits for the delivery reports: the commit would look for them in steps of 100 ms.
-    fn wait<'r>(&self, records: impl Iterator<Item = &'r Record> + Clone) -> Result<(), Refused> {
+    fn wait(&self, batch: &[Made]) -> Result<(), Refused> {
         let began = Instant::now();
         while !self.reports.wait(STEP) {
             if self.stop.is_set() {
@@ -292,7 +303,7 @@ impl Producer {
                 return Err(Refused::TimedOut(self.patience));
             }
             if began.elapsed() > SLOW {
-                self.look_around(records.clone(), WAITING)?;
+                self.look_around(records(batch), WAITING)?;
             }
         }
         // The last report is freed some microseconds after its callback.
@@ -366,6 +377,10 @@ impl Producer {
             self.tell_slow(began);
         }
     }
+}
+
+fn records(batch: &[Made]) -> impl Iterator<Item = &Record> {
+    batch.iter().flat_map(|made| &made.records)
 }
 
 impl Reports {

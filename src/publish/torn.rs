@@ -75,7 +75,7 @@ impl Worker {
                 return Ok((mark, BTreeSet::new()));
             }
             let mark = mark.unwrap_or(Mark::below(self.journal.settled()));
-            producer.commit(std::iter::empty(), &mark)?;
+            producer.commit_mark(&mark)?;
             tracing::warn!(
                 mark = mark.next,
                 "{LEFT_OPEN}: the mark, which is committed anew"
@@ -98,7 +98,7 @@ impl Worker {
         let last = torn.rows.last_key_value();
         let last = last.map(|(out_seq, id)| Mark::at(*out_seq, id));
         let mark = further(there, last).unwrap_or(Mark::below(first));
-        producer.commit(std::iter::empty(), &mark)?;
+        producer.commit_mark(&mark)?;
         tracing::warn!(
             records,
             partitions,

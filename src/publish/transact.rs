@@ -17,17 +17,12 @@ use crate::telemetry::clip;
 use crate::time::Timestamp;
 
 impl Worker {
-    /// Sets rows aside whose bodies are no longer what was stored; the rest becomes records.
-    pub(super) fn make(
-        &self,
-        rows: Vec<Row>,
-        partitions: u32,
-        framing: &Framing,
-    ) -> Result<Vec<Made>, Ended> {
+    /// Sets rows aside whose bodies are no longer what was stored; the rest is to become records.
+    pub(super) fn intact(&self, rows: Vec<Row>, partitions: u32) -> Result<Vec<Made>, Ended> {
         let mut batch = Vec::with_capacity(rows.len());
         for row in rows {
             if row.intact {
-                batch.push(self.maker.make(row, partitions, (framing, &self.replaced)));
+                batch.push(self.maker.of(row, partitions));
             } else {
                 tracing::error!(
                     seq = row.seq,
@@ -42,11 +37,17 @@ impl Worker {
         Ok(batch)
     }
 
+    /// Makes the records of a row.
+    pub(super) fn make(&self, made: &mut Made, framing: &Framing) {
+        self.maker.make(made, (framing, &self.replaced));
+    }
+
     /// Commits a batch with the mark behind the rows that it was made from.
     pub(super) fn transact(
         &self,
         producer: &Producer,
-        batch: Vec<Made>,
+        mut batch: Vec<Made>,
+        framing: &Framing,
         mark: &Mark,
     ) -> Result<(), Ended> {
         let Some(last) = batch.last() else {
@@ -58,11 +59,7 @@ impl Worker {
             next: mark.next,
             last: Mark::behind(&last.row).last,
         };
-        let records = batch
-            .iter()
-            .enumerate()
-            .flat_map(|(at, made)| made.records.iter().map(move |r| (at, r)));
-        let committed = producer.commit(records, &mark);
+        let committed = producer.commit(&mut batch, |made| self.make(made, framing), &mark);
         if committed.is_err() {
             self.metrics.transaction_refused();
         }
@@ -73,7 +70,7 @@ impl Worker {
                     if self.stop.is_set() {
                         return Err(Ended::Stopped);
                     }
-                    self.alone(producer, made)?;
+                    self.alone(producer, made, framing)?;
                 }
                 self.journal.settle(mark.next);
             }
@@ -85,12 +82,12 @@ impl Worker {
 
     /// Commits one row by itself, so that only what is refused alone counts as poison: first as it is, then with the
     /// present as its timestamp, then as a dead letter. What even that topic refuses stays in the journal.
-    fn alone(&self, producer: &Producer, mut made: Made) -> Result<(), Ended> {
+    fn alone(&self, producer: &Producer, mut made: Made, framing: &Framing) -> Result<(), Ended> {
         let mark = Mark::behind(&made.row);
         let (mut restamped, mut buried) = (false, false);
         loop {
-            let records = made.records.iter().map(|record| (0, record));
-            let code = match producer.commit(records, &mark) {
+            let alone = std::slice::from_mut(&mut made);
+            let code = match producer.commit(alone, |made| self.make(made, framing), &mark) {
                 Ok(()) => {
                     self.committed(vec![made], mark.next);
                     return Ok(());
@@ -143,7 +140,7 @@ impl Worker {
         );
         self.state
             .refuse((made.row.seq, made.row.out_seq), fault.reason);
-        self.maker.bury(made, &fault);
+        made.bury(fault);
     }
 
     fn committed(&self, mut batch: Vec<Made>, next: u64) {
@@ -171,14 +168,14 @@ impl Worker {
         for made in batch {
             let webhook = &made.row.webhook;
             match &made.counted {
-                Counted::Check => {}
-                Counted::DeadLetter(reason) => self.metrics.dead_letter(webhook, reason),
-                Counted::Event {
+                Some(Counted::Check) | None => {}
+                Some(Counted::DeadLetter(reason)) => self.metrics.dead_letter(webhook, reason),
+                Some(Counted::Event {
                     dialect,
                     kind,
                     occurred_at,
                     unmapped,
-                } => {
+                }) => {
                     let published = Published {
                         webhook,
                         dialect,

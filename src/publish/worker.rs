@@ -206,7 +206,7 @@ impl Worker {
         )?;
         let (mark, left_open) = self.mend(&marks, &producer)?;
         let mark = self.resume(mark, never_published)?;
-        producer.commit(std::iter::empty(), &mark)?;
+        producer.commit_mark(&mark)?;
         Ok(Session {
             producer,
             partitions,
@@ -240,11 +240,14 @@ impl Worker {
             failpoint::hit("publish.rows-read");
             let mark = Mark::behind(row);
             let gathers = (MANY_ROWS..MOST_ROWS).contains(&rows.len());
-            let batch = self.make(rows, session.partitions, &framing)?;
+            let mut batch = self.intact(rows, session.partitions)?;
             if std::mem::take(&mut first) {
+                for made in &mut batch {
+                    self.make(made, &framing);
+                }
                 session.producer.look_ahead(&batch)?;
             }
-            self.transact(&session.producer, batch, &mark)?;
+            self.transact(&session.producer, batch, &framing, &mark)?;
             session.mark = mark;
             session.marked_at = Instant::now();
             *pause = FIRST_PAUSE;
@@ -291,7 +294,7 @@ impl Worker {
     /// What is to be done now and then while nothing is published.
     fn rest(&self, session: &mut Session) -> Result<(), Ended> {
         if session.marked_at.elapsed() >= self.timing.refresh_mark {
-            session.producer.commit(std::iter::empty(), &session.mark)?;
+            session.producer.commit_mark(&session.mark)?;
             session.marked_at = Instant::now();
         }
         self.keep_an_eye(session)

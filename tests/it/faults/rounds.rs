@@ -187,6 +187,11 @@ impl Rounds {
         assert!(sent.iter().rev().take(4).all(|sent| sent.answered));
         self.bridge.await_published();
         assert_eq!(self.bridge.kafka_alarm(), None);
+        let log = self.bridge.log();
+        println!(
+            "transactions that Kafka left open: {}",
+            log.matches("Kafka has left something").count()
+        );
         let verdict = Verdict::of(&self.broker.address(), PREFIX, &sent);
         println!("{verdict}");
         verdict.assert_clean();
