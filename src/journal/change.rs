@@ -43,7 +43,9 @@ pub(super) fn apply(
         Change::Replay { seqs, record_ms } => {
             return replay::replay(tx, numbers, seqs, *record_ms);
         }
-        Change::Unsettle(rows) => return unsettle(tx, numbers, rows),
+        Change::TakeBack { rows, below } => {
+            return take_back(tx, numbers, rows, *below, care);
+        }
         Change::Flush => {}
     }
     Ok(Replayed::default())
@@ -81,12 +83,21 @@ fn raise_out_seq(
     Ok(())
 }
 
-/// Puts rows back where they were in the queue; none of them if one is without its body.
-fn unsettle(
+/// Settles what is below, and puts these rows back into the queue with their numbers; neither if one is without its body.
+fn take_back(
     tx: &Transaction<'_>,
     numbers: &mut Numbers,
     rows: &BTreeMap<u64, String>,
+    below: u64,
+    care: Care,
 ) -> rusqlite::Result<Replayed> {
+    let gone = Replayed {
+        gone: 1,
+        ..Replayed::default()
+    };
+    if care == Care::ForDeliveries {
+        return Ok(gone);
+    }
     let mut find = tx.prepare_cached(
         "SELECT d.seq, d.out_seq = ?3 AND d.dead IS NULL, EXISTS (SELECT 1 FROM body b WHERE b.seq = d.seq)
          FROM seen s JOIN delivery d ON d.seq = s.seq WHERE s.id IN (?1, ?2) AND d.id = ?1",
@@ -103,14 +114,10 @@ fn unsettle(
             Some((seq, _, true)) => found.push((number, *seq)),
             // Replayed or dead since: that counts.
             None if !known.is_empty() => {}
-            Some((_, _, false)) | None => {
-                return Ok(Replayed {
-                    gone: 1,
-                    ..Replayed::default()
-                });
-            }
+            Some((_, _, false)) | None => return Ok(gone),
         }
     }
+    settle(tx, numbers, below, care)?;
     let mut queue = tx.prepare_cached("INSERT OR IGNORE INTO queue VALUES (?1, ?2)")?;
     for row in &found {
         queue.execute(*row)?;

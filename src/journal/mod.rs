@@ -270,19 +270,21 @@ impl Journal {
         self.handle.shared.settle(below_out_seq);
     }
 
-    /// Makes rows pending again that were settled, with the numbers they had: Kafka has lost them. Blocks until that is on
-    /// disk; false, and nothing has changed, when the journal no longer has one of their bodies.
+    /// Marks every row below `below` as published but these, by number and event's id, which are pending (again) with the
+    /// numbers they have. Blocks until that is on disk; false, and nothing has changed, when the journal no longer has one
+    /// of their bodies.
     ///
     /// # Errors
     ///
     /// When it could not be written: nothing has changed.
-    pub fn unsettle(&self, rows: BTreeMap<u64, String>) -> Result<bool, AppendError> {
+    pub fn take_back(&self, rows: BTreeMap<u64, String>, below: u64) -> Result<bool, AppendError> {
         let first = rows.first_key_value().map(|(first, _)| *first);
-        let taken_back = self.handle.shared.ask_replay(Change::Unsettle(rows))?;
-        if let Some(first) = first.filter(|_| taken_back.gone == 0) {
+        let change = Change::TakeBack { rows, below };
+        let taken_back = self.handle.shared.ask_replay(change)?.gone == 0;
+        if let Some(first) = first.filter(|_| taken_back) {
             self.handle.shared.unsettle(first);
         }
-        Ok(taken_back.gone == 0)
+        Ok(taken_back)
     }
 
     /// Blocks until everything settled so far is on disk.

@@ -53,8 +53,10 @@ pub(super) enum Change {
         seqs: Vec<u64>,
         record_ms: i64,
     },
-    /// Rows that were settled, by number and event's id.
-    Unsettle(BTreeMap<u64, String>),
+    TakeBack {
+        rows: BTreeMap<u64, String>,
+        below: u64,
+    },
     /// Nothing but what was settled before.
     Flush,
 }

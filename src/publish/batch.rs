@@ -107,6 +107,10 @@ impl Maker {
         }
     }
 
+    pub(super) fn has_topic_for_all(&self) -> bool {
+        self.all.is_some()
+    }
+
     /// A row whose records are not made yet.
     pub(super) fn of(&self, row: Row, partitions: u32) -> Made {
         Made {

@@ -25,6 +25,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::Stop;
 use super::arrived::LookUp;
 use super::client::{Quiet, STEP, in_steps, may_pass, properties};
+use super::torn::{Mended, Partition};
 use super::worker::{Ended, Worker};
 use crate::failpoint;
 use crate::journal::{Reader, Row};
@@ -186,7 +187,8 @@ impl Marks {
 
 impl Worker {
     /// Settles what Kafka has, sees to it that no number is given twice, and tells where to go on.
-    pub(super) fn resume(&self, mark: Option<Mark>, never_published: bool) -> Result<Mark, Ended> {
+    pub(super) fn resume(&self, mended: &Mended, never_published: bool) -> Result<Mark, Ended> {
+        let (mark, left_open) = (mended.mark.clone(), &mended.left_open);
         let settled = self.journal.settled();
         let mut reader = self.journal.reader()?;
         let (last, above) = match mark {
@@ -194,10 +196,10 @@ impl Worker {
             Some(mark) if mark.next <= settled => (mark.last.filter(|_| mark.next == settled), 0),
             Some(Mark { next, last }) => match last {
                 Some(last) if is_pending(&mut reader, &last)? => (Some(last), next),
-                Some(_) | None => self.look_up(&mut reader, next)?,
+                Some(_) | None => self.look_up(&mut reader, next, left_open)?,
             },
             None if never_published => (None, 0),
-            None => self.look_up(&mut reader, 0)?,
+            None => self.look_up(&mut reader, 0, left_open)?,
         };
         if let Some(last) = &last {
             self.journal.settle(last.out_seq + 1);
@@ -222,7 +224,12 @@ impl Worker {
     }
 
     /// The last pending row that is on a topic, and the number above `mark` and all that are there.
-    fn look_up(&self, reader: &mut Reader, mark: u64) -> Result<(Option<Last>, u64), Ended> {
+    fn look_up(
+        &self,
+        reader: &mut Reader,
+        mark: u64,
+        passing_over: &BTreeSet<Partition>,
+    ) -> Result<(Option<Last>, u64), Ended> {
         let Some(since) = reader.oldest_pending()? else {
             return Ok((None, mark));
         };
@@ -238,7 +245,7 @@ impl Worker {
             journal: self.journal.uuid(),
             from_out_seq: self.journal.settled(),
             since,
-            passing_over: &BTreeSet::new(),
+            passing_over,
         };
         let arrived = look_up.run(&self.stop)?;
         let highest = arrived

@@ -7,13 +7,14 @@
 //! wherever it arrives, whatever it was meant for: an abort would lose what was committed, a commit would bring twice what
 //! was sent again.
 //!
-//! So each session looks, once its fencing has ended every transaction of the journal's, whether something is open still:
+//! So each session looks, once its fencing has ended every transaction of the journal's, which of its records hang. They
+//! are aborted where they lie, and their rows are published again, with the numbers that they have: what hangs on a
+//! partition is the end of it. Before, the journal is told which rows these are, and the mark is set back to the first of
+//! them, so that a crash in between changes nothing. That a transaction counts can be seen by the mark, by what the journal
+//! has settled, or by records of it that can be read; those are left as they are.
 //!
-//! | what is open | it counts as | what is done |
-//! | --- | --- | --- |
-//! | every record | not published: nobody can have read any | it is aborted, and its rows are published again |
-//! | some, while others or the mark tell of a commit | published | the next commit to those partitions brings them out |
-//! | the mark alone | what it was before | it is committed anew |
+//! Rows that cannot be published again are left to the next commit on their partitions, which brings them out: those
+//! without a body, and those that can be read on the topic for all events, or on their own, but not on the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -35,105 +36,178 @@ use crate::time::Timestamp;
 /// A topic and one of its partitions.
 pub(super) type Partition = (String, i32);
 
-/// Records of this journal's that no marker has reached.
-#[derive(Debug, Default)]
+/// What is open on the topics, as far as it matters to this journal.
+#[derive(Default)]
 pub(super) struct Torn {
-    /// Their rows: numbers and events' ids.
-    rows: BTreeMap<u64, String>,
-    /// The first of each partition.
-    first: BTreeMap<Partition, OwnedMessage>,
+    /// Its records there.
+    ours: BTreeMap<Partition, Ours>,
+    /// All that is open, of whomever, where nothing that can be read may lie behind.
+    open: BTreeSet<Partition>,
+    /// What cannot be looked at, for want of a leader.
+    pub(super) unseen: BTreeSet<Partition>,
 }
 
-/// Where transactions are open: from the first offset of the first, up to the end.
+/// Records of this journal's behind a partition's last stable offset.
+struct Ours {
+    /// Numbers and events' ids.
+    rows: BTreeMap<u64, String>,
+    /// One of them, as it lies there.
+    sample: OwnedMessage,
+    /// Whether the first that is open is one of them. If it is somebody else's, they may be committed.
+    come_first: bool,
+}
+
+/// Where transactions are open: from the last stable offset up to the end.
 type Open = BTreeMap<Partition, (i64, i64)>;
 
 impl Torn {
-    pub(super) fn partitions(&self) -> BTreeSet<Partition> {
-        self.first.keys().cloned().collect()
+    /// Partitions that this journal holds up.
+    pub(super) fn held_up(&self) -> BTreeSet<Partition> {
+        let held_up = self.ours.iter().filter(|(_, ours)| ours.come_first);
+        held_up.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// Whether nothing of this journal's is there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ours.is_empty()
+    }
+
+    /// Leaves what hangs: of what lies behind somebody else's, only rows that are known not to count.
+    fn hanging(&mut self, not_counted_from: u64) {
+        for ours in self.ours.values_mut().filter(|ours| !ours.come_first) {
+            ours.rows = ours.rows.split_off(&not_counted_from);
+        }
+        let open = &mut self.open;
+        self.ours.retain(|partition, ours| {
+            if ours.rows.is_empty() {
+                open.remove(partition);
+            }
+            !ours.rows.is_empty()
+        });
+    }
+
+    fn rows(&self) -> BTreeMap<u64, String> {
+        let rows = self.ours.values().flat_map(|ours| ours.rows.clone());
+        rows.collect()
     }
 
     /// A moment before which none of them was received.
     fn since(&self) -> Option<Timestamp> {
-        let of = |message: &OwnedMessage| message.timestamp().to_millis();
-        let oldest = self.first.values().filter_map(of).min();
+        let of = |ours: &Ours| ours.sample.timestamp().to_millis();
+        let oldest = self.ours.values().filter_map(of).min();
         oldest.map(Timestamp::from_unix_ms)
+    }
+
+    fn names(&self) -> String {
+        let name = |(topic, partition): &Partition| format!("{topic}-{partition}");
+        let names: Vec<String> = self.ours.keys().map(name).collect();
+        names.join(", ")
     }
 }
 
+/// How things stand once what hung is mended.
+pub(super) struct Mended {
+    /// The mark in Kafka.
+    pub(super) mark: Option<Mark>,
+    /// What hangs until the next commit there.
+    pub(super) left_open: BTreeSet<Partition>,
+    /// What could not be looked at.
+    pub(super) unseen: BTreeSet<Partition>,
+}
+
 impl Worker {
-    /// The mark, and the partitions on which something is still open, to be committed by the next transaction there.
-    pub(super) fn mend(
-        &self,
-        marks: &Marks,
-        producer: &Producer,
-    ) -> Result<(Option<Mark>, BTreeSet<Partition>), Ended> {
+    /// Mends what hangs, if anything does.
+    pub(super) fn mend(&self, marks: &Marks, producer: &Producer) -> Result<Mended, Ended> {
         let Remembered { mark, is_open } = marks.read(&self.stop)?;
         failpoint::hit("recover.mark-read");
-        let torn = self.torn()?;
-        let Some((&first, _)) = torn.rows.first_key_value() else {
-            if !is_open {
-                return Ok((mark, BTreeSet::new()));
-            }
-            let mark = mark.unwrap_or(Mark::below(self.journal.settled()));
-            producer.commit_mark(&mark)?;
+        let settled = self.journal.settled();
+        let from = mark.as_ref().map_or(settled, |mark| mark.next);
+        let mut torn = self.torn()?;
+        if is_open {
+            torn = self.await_others(torn, from)?;
+        }
+        // Without any mark it is not known, and whoever looks up what has arrived waits for the others.
+        let is_known = mark.is_some() || is_open;
+        torn.hanging(if is_known { from } else { u64::MAX });
+        let mut mended = Mended {
+            mark,
+            left_open: BTreeSet::new(),
+            unseen: torn.unseen.clone(),
+        };
+        if torn.is_empty() && !is_open {
+            return Ok(mended);
+        }
+        // Only a mark that is not open says what is not committed; only with a topic for all can a row be there and hang.
+        let readable = if is_open || mended.mark.is_none() || self.maker.has_topic_for_all() {
+            let first = torn.rows().keys().next().copied();
+            self.readable(&torn, first.map_or(from, |first| first.min(from)))?
+        } else {
+            BTreeMap::new()
+        };
+        let last = readable.last_key_value();
+        let last = last.map(|(out_seq, id)| Mark::at(*out_seq, id));
+        let heard = (settled > from).then(|| Mark::below(settled));
+        mended.mark = [mended.mark, heard, last]
+            .into_iter()
+            .flatten()
+            .max_by_key(|mark| mark.next);
+        let below = mended.mark.as_ref().map_or(from, |mark| mark.next);
+        let mut counted = torn.rows();
+        let (rows, partitions) = (counted.len(), torn.names());
+        counted.split_off(&below);
+        let first = counted.first_key_value().map(|(first, _)| *first);
+        let split = counted.keys().any(|row| readable.contains_key(row));
+        if !counted.is_empty() && (split || !self.journal.take_back(counted, below)?) {
+            mended.left_open = torn.held_up();
+            tracing::warn!(rows, partitions, "{LEFT_OPEN}: {COMES_OUT}");
+        }
+        if mended.left_open.is_empty()
+            && let Some(first) = first
+        {
+            mended.mark = Some(Mark::below(first));
+        }
+        let mark = mended.mark.get_or_insert(Mark::below(from));
+        producer.commit_mark(mark)?;
+        if torn.is_empty() {
             tracing::warn!(
                 mark = mark.next,
                 "{LEFT_OPEN}: the mark, which is committed anew"
             );
-            return Ok((Some(mark), BTreeSet::new()));
-        };
-        let there = self.there(&torn, first, mark.as_ref(), is_open)?;
-        let (records, partitions) = (torn.rows.len(), names(&torn));
-        // Pending again before they are aborted: no crash in between may lose them.
-        if there.is_none() && self.journal.unsettle(torn.rows.clone())? {
-            let mark = mark.unwrap_or(Mark::below(first));
-            producer.abort_over(torn.first.values(), &mark)?;
-            tracing::warn!(
-                records,
-                partitions,
-                "{LEFT_OPEN}: nobody could read these records, and they are published again"
-            );
-            return Ok((Some(mark), BTreeSet::new()));
+        } else if mended.left_open.is_empty() {
+            producer.abort_over(torn.ours.values().map(|ours| &ours.sample), mark)?;
+            // The marker of this very abort may have been withheld.
+            let again = self.torn()?.held_up();
+            if again
+                .iter()
+                .any(|partition| torn.ours.contains_key(partition))
+            {
+                return Err(Ended::Torn);
+            }
+            tracing::warn!(rows, partitions, "{LEFT_OPEN}: {PUBLISHED_AGAIN}");
         }
-        let last = torn.rows.last_key_value();
-        let last = last.map(|(out_seq, id)| Mark::at(*out_seq, id));
-        let mark = further(there, last).unwrap_or(Mark::below(first));
-        producer.commit_mark(&mark)?;
-        tracing::warn!(
-            records,
-            partitions,
-            "{LEFT_OPEN}: these records can be read once the next event is on their partition"
-        );
-        Ok((Some(mark), torn.partitions()))
+        Ok(mended)
     }
 
-    /// How far the journal is published if the transaction of these records counts; nothing if it does not.
-    fn there(
-        &self,
-        torn: &Torn,
-        first: u64,
-        mark: Option<&Mark>,
-        mark_is_open: bool,
-    ) -> Result<Option<Mark>, Ended> {
-        let settled = self.journal.settled();
-        let told = mark.filter(|mark| mark.next > first).cloned();
-        match mark {
-            // A commit has either written the mark or left it open.
-            Some(_) if !mark_is_open => return Ok(told),
-            None if !mark_is_open => {
-                return Ok((settled > first).then(|| Mark::below(settled)));
+    /// Waits for others before whose records ours lie, since it cannot be seen whether those are committed: everybody's
+    /// transaction ends after a while, but those that hang.
+    fn await_others(&self, mut torn: Torn, from: u64) -> Result<Torn, Ended> {
+        let deadline = Instant::now() + OTHERS_END_WITHIN;
+        let is_unclear = |ours: &Ours| !ours.come_first && ours.rows.range(from..).count() > 0;
+        while torn.ours.values().any(is_unclear) && Instant::now() < deadline {
+            self.state.hinder(OTHERS);
+            if self.stop.wait(STEP) {
+                return Err(Ended::Stopped);
             }
-            Some(_) | None => {}
+            torn = self.torn()?;
         }
-        // The transaction began where the mark was before it.
-        let from = mark.map_or(first, |mark| mark.next);
-        if from < settled && !torn.rows.contains_key(&from) {
-            // Kafka has answered that it is committed, and its first record is not open.
-            return Ok(further(told, Some(Mark::below(settled))));
-        }
+        Ok(torn)
+    }
+
+    /// The rows from this one on that can be read.
+    fn readable(&self, torn: &Torn, from: u64) -> Result<BTreeMap<u64, String>, Ended> {
         let pending = self.journal.reader()?.oldest_pending()?;
         let Some(since) = [torn.since(), pending].into_iter().flatten().min() else {
-            return Ok(told);
+            return Ok(BTreeMap::new());
         };
         let look_up = LookUp {
             kafka: &self.kafka,
@@ -141,17 +215,12 @@ impl Worker {
             journal: self.journal.uuid(),
             from_out_seq: from,
             since,
-            passing_over: &torn.partitions(),
+            passing_over: &torn.open,
         };
-        let readable = look_up.run(&self.stop)?;
-        let last = readable.last_key_value();
-        Ok(further(
-            told,
-            last.map(|(out_seq, id)| Mark::at(*out_seq, id)),
-        ))
+        Ok(look_up.run(&self.stop)?)
     }
 
-    /// Looks what is open on the topics, and stays so, and is this journal's.
+    /// Looks what is open on the topics, and stays so for a while.
     pub(super) fn torn(&self) -> Result<Torn, Ended> {
         let looker = Looker::connect(self)?;
         let mut open = looker.open()?;
@@ -160,12 +229,13 @@ impl Worker {
             if self.stop.wait(STEP) {
                 return Err(Ended::Stopped);
             }
-            let now = looker.open()?;
-            open.retain(|partition, (first, _)| {
-                now.get(partition).is_some_and(|(still, _)| still == first)
+            let mut now = looker.open()?;
+            open.retain(|partition, (first, end)| {
+                *first = now.remove(partition).map_or(*end, |(first, _)| first);
+                *first < *end
             });
         }
-        looker.read(&open)
+        looker.read(open)
     }
 }
 
@@ -175,6 +245,7 @@ struct Looker<'w> {
     all: BaseConsumer<Quiet>,
     committed: BaseConsumer<Quiet>,
     partitions: TopicPartitionList,
+    leaderless: BTreeSet<Partition>,
 }
 
 impl<'w> Looker<'w> {
@@ -192,6 +263,7 @@ impl<'w> Looker<'w> {
         };
         let (all, committed) = (consumer("read_uncommitted")?, consumer("read_committed")?);
         let mut partitions = TopicPartitionList::new();
+        let mut leaderless = BTreeSet::new();
         for topic in &worker.plan.names {
             let metadata = in_steps(TIMEOUT, &worker.stop, |step| {
                 all.fetch_metadata(Some(topic), step)
@@ -200,9 +272,12 @@ impl<'w> Looker<'w> {
                 .topics()
                 .iter()
                 .flat_map(|topic| topic.partitions());
-            // What has no leader cannot be asked, and nothing can be sent there either.
-            for partition in found.filter(|partition| partition.leader() >= 0) {
-                partitions.add_partition_offset(topic, partition.id(), Offset::End)?;
+            for partition in found {
+                if partition.leader() < 0 {
+                    leaderless.insert((topic.clone(), partition.id()));
+                } else {
+                    partitions.add_partition_offset(topic, partition.id(), Offset::End)?;
+                }
             }
         }
         Ok(Self {
@@ -210,6 +285,7 @@ impl<'w> Looker<'w> {
             all,
             committed,
             partitions,
+            leaderless,
         })
     }
 
@@ -236,37 +312,41 @@ impl<'w> Looker<'w> {
         Ok(open.collect())
     }
 
-    /// Reads what is open, one topic after another, and leaves what is somebody else's: the first record tells.
-    fn read(&self, open: &Open) -> Result<Torn, Ended> {
-        let mut torn = Torn::default();
+    /// Reads what is open, one topic after another.
+    fn read(self, open: Open) -> Result<Torn, Ended> {
+        let mut ours = BTreeMap::new();
         for topic in &self.worker.plan.names {
             let of_topic = open.iter().filter(|((of, _), _)| of == topic);
-            let ends = of_topic.map(|((_, partition), offsets)| (*partition, *offsets));
-            self.read_topic(topic, ends.collect(), &mut torn)?;
+            let offsets = of_topic.map(|((_, partition), offsets)| (*partition, *offsets));
+            self.read_topic(topic, offsets.collect(), &mut ours)?;
         }
-        Ok(torn)
+        Ok(Torn {
+            ours,
+            open: open.into_keys().collect(),
+            unseen: self.leaderless,
+        })
     }
 
     fn read_topic(
         &self,
         topic: &str,
         mut open: BTreeMap<i32, (i64, i64)>,
-        torn: &mut Torn,
+        all_ours: &mut BTreeMap<Partition, Ours>,
     ) -> Result<(), Ended> {
         let mut assigned = TopicPartitionList::new();
         for (partition, (first, _)) in &open {
             assigned.add_partition_offset(topic, *partition, Offset::Offset(*first))?;
         }
         self.all.assign(&assigned)?;
-        let deadline = Instant::now() + TIMEOUT;
+        let mut deadline = Instant::now() + TIMEOUT;
+        let mut begun = BTreeSet::new();
         while !open.is_empty() {
             if self.worker.stop.is_set() {
                 return Err(Ended::Stopped);
             }
             if Instant::now() > deadline {
-                return Err(
-                    KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into(),
-                );
+                let code = RDKafkaErrorCode::OperationTimedOut;
+                return Err(KafkaError::MessageConsumption(code).into());
             }
             let message = match self.all.poll(STEP) {
                 Some(Ok(message)) if message.topic() == topic => message,
@@ -276,20 +356,23 @@ impl<'w> Looker<'w> {
                 }
                 Some(_) | None => continue,
             };
-            let Some((_, end)) = open.get(&message.partition()).copied() else {
+            deadline = Instant::now() + TIMEOUT;
+            let partition = message.partition();
+            let Some((_, end)) = open.get(&partition).copied() else {
                 continue;
             };
-            let partition = (topic.to_owned(), message.partition());
-            let row = self.row(&message);
-            let is_ours = row.is_some() || torn.first.contains_key(&partition);
-            if !is_ours || message.offset() + 1 >= end {
-                open.remove(&message.partition());
+            if message.offset() + 1 >= end {
+                open.remove(&partition);
             }
-            if let Some((out_seq, id)) = row {
-                torn.rows.insert(out_seq, id);
-                torn.first
-                    .entry(partition)
-                    .or_insert_with(|| message.detach());
+            let come_first = begun.insert(partition);
+            if let Some((out_seq, id)) = self.row(&message).filter(|_| message.offset() < end) {
+                let ours = all_ours.entry((topic.to_owned(), partition));
+                let ours = ours.or_insert_with(|| Ours {
+                    rows: BTreeMap::new(),
+                    sample: message.detach(),
+                    come_first,
+                });
+                ours.rows.insert(out_seq, id);
             }
         }
         Ok(())
@@ -309,24 +392,13 @@ impl<'w> Looker<'w> {
     }
 }
 
-fn further(one: Option<Mark>, other: Option<Mark>) -> Option<Mark> {
-    [one, other]
-        .into_iter()
-        .flatten()
-        .max_by_key(|mark| mark.next)
-}
-
-fn names(torn: &Torn) -> String {
-    let names: Vec<String> = torn
-        .first
-        .keys()
-        .map(|(topic, partition)| format!("{topic}-{partition}"))
-        .collect();
-    names.join(", ")
-}
-
 const LEFT_OPEN: &str = "Kafka has left something of a transaction open that it counts as ended (KAFKA-20734; was a broker killed?)";
+const OTHERS: &str = "waiting for somebody else's transaction on the same topics, behind which records of this journal hang; it ends by itself or with `kafka-transactions.sh abort`";
+const PUBLISHED_AGAIN: &str = "nobody could read these rows, and they are published again";
+const COMES_OUT: &str = "these rows can be read once the next event is on their partition";
 const TIMEOUT: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(50);
 /// Somebody else's transactions come and go; what stays open for so long is looked at.
 const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+/// Longer than the 60 s after which brokers end a transaction that was left alone.
+const OTHERS_END_WITHIN: Duration = Duration::from_secs(90);

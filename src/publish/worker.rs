@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::arrived::LookUpError;
-use super::batch::Maker;
+use super::batch::{Made, Maker};
 use super::client::producer_properties;
 use super::poison;
 use super::producer::{Identity, Producer, Refused};
@@ -27,7 +27,7 @@ use crate::journal::{AppendError, Journal, ReadError};
 use crate::metrics::Metrics;
 use crate::registry::framing::Framing;
 use crate::registry::ids::{Framed, Ids};
-use crate::route::DEAD_LETTER;
+use crate::route::{DEAD_LETTER, Record};
 use crate::traces::Traces;
 
 /// What the publisher's thread has.
@@ -74,6 +74,10 @@ pub(super) enum Ended {
         "Kafka has left a transaction open that it has answered as committed; that is mended now"
     )]
     Torn,
+    #[error(
+        "partition {1} of topic {0} has a leader again, and is looked at before anything is sent there"
+    )]
+    Returned(String, u32),
     #[error("webhooks have other topics now")]
     Rerouted,
     #[error("stopped")]
@@ -108,10 +112,27 @@ struct Session {
     mark: Mark,
     marked_at: Instant,
     looked_at: Instant,
-    /// Known to be open, until the next transaction there.
+    /// What hangs until the next commit there.
     left_open: BTreeSet<Partition>,
-    /// Below, nothing else is.
+    /// What could not be looked at.
+    unseen: BTreeSet<Partition>,
+    /// Below, everything else can be read.
     readable_until: u64,
+}
+
+impl Session {
+    /// Whether everything was looked at where these records go; a new session does.
+    fn see_all(&self, batch: &[Made]) -> Result<(), Ended> {
+        let mut records = batch.iter().flat_map(|made| &made.records);
+        let is_unseen = |record: &Record| {
+            let at = i32::try_from(record.partition).map(|at| (record.topic.clone(), at));
+            at.is_ok_and(|at| self.unseen.contains(&at))
+        };
+        match records.find(|record| is_unseen(record)) {
+            Some(record) => Err(Ended::Returned(record.topic.clone(), record.partition)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Worker {
@@ -204,15 +225,16 @@ impl Worker {
             identity,
             (self.stop.clone(), self.state.clone()),
         )?;
-        let (mark, left_open) = self.mend(&marks, &producer)?;
-        let mark = self.resume(mark, never_published)?;
+        let mended = self.mend(&marks, &producer)?;
+        let mark = self.resume(&mended, never_published)?;
         producer.commit_mark(&mark)?;
         Ok(Session {
             producer,
             partitions,
             marked_at: Instant::now(),
             looked_at: Instant::now(),
-            left_open,
+            left_open: mended.left_open,
+            unseen: mended.unseen,
             readable_until: mark.next,
             mark,
         })
@@ -225,11 +247,15 @@ impl Worker {
             if self.stop.is_set() {
                 return Err(Ended::Stopped);
             }
+            let end = self.journal.wait_above(0, Duration::ZERO);
             let rows = pending.next(session.mark.next, MOST_ROWS, MOST_BYTES)?;
             if self.routes.is_changed() {
                 return Err(Ended::Rerouted);
             }
             let Some(row) = rows.last() else {
+                // Rows behind what was taken back may be published, or set aside.
+                session.mark.next = session.mark.next.max(end);
+                self.journal.settle(session.mark.next);
                 self.idle(&mut session)?;
                 continue;
             };
@@ -241,11 +267,12 @@ impl Worker {
             let mark = Mark::behind(row);
             let gathers = (MANY_ROWS..MOST_ROWS).contains(&rows.len());
             let mut batch = self.intact(rows, session.partitions)?;
-            if std::mem::take(&mut first) {
+            if std::mem::take(&mut first) || !session.unseen.is_empty() {
                 for made in &mut batch {
                     self.make(made, &framing);
                 }
                 session.producer.look_ahead(&batch)?;
+                session.see_all(&batch)?;
             }
             self.transact(&session.producer, batch, &framing, &mark)?;
             session.mark = mark;
@@ -272,10 +299,16 @@ impl Worker {
         if session.readable_until < session.mark.next
             && session.looked_at.elapsed() >= self.timing.look_at_topics
         {
-            if self.torn()?.partitions() != session.left_open {
+            let torn = self.torn()?;
+            let held_up = torn.held_up();
+            if !held_up.is_subset(&session.left_open) {
                 return Err(Ended::Torn);
             }
-            session.readable_until = session.mark.next;
+            session.left_open = held_up;
+            // What lies behind others' is looked at again.
+            if torn.is_empty() {
+                session.readable_until = session.mark.next;
+            }
         }
         Ok(())
     }

@@ -12,8 +12,7 @@ use atoms_kafka_bridge::metrics::Metrics;
 use atoms_kafka_bridge::publish::{Publisher, Timing};
 use atoms_kafka_bridge::traces::Traces;
 
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::producer::Producer as _;
 
 use crate::harness::bridge::Bridge;
 use crate::harness::kafka::Broker;
@@ -57,7 +56,7 @@ fn what_kafka_has_is_found_by_its_headers_when_the_mark_has_expired() {
 
 #[test]
 fn records_behind_somebodys_open_transaction_are_found_too() {
-    let (mut at, open) = Restored::backup_of_five_pending_with("open", open_transaction);
+    let (mut at, open) = Restored::backup_of_five_pending_with("open", calls::open_transaction);
     at.expire_mark();
     at.resume_at(&at.broker.clone());
     until("the look-up", LIMIT, || {
@@ -74,26 +73,6 @@ fn records_behind_somebodys_open_transaction_are_found_too() {
     open.abort_transaction(LIMIT).unwrap();
     at.bridge.await_published();
     at.judge();
-}
-
-/// A producer of somebody else's, amid a transaction on every partition of every topic of events.
-fn open_transaction(broker: &str, prefix: &str) -> BaseProducer {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", broker)
-        .set("transactional.id", format!("{prefix}somebody"))
-        .create()
-        .unwrap();
-    producer.init_transactions(LIMIT).unwrap();
-    producer.begin_transaction().unwrap();
-    for topic in calls::TOPICS {
-        let topic = format!("{prefix}{topic}");
-        for partition in 0..2 {
-            let record = BaseRecord::<str, str>::to(&topic).partition(partition);
-            producer.send(record.payload("never committed")).unwrap();
-        }
-    }
-    producer.flush(LIMIT).unwrap();
-    producer
 }
 
 #[test]

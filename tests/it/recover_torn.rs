@@ -4,14 +4,72 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rdkafka::producer::Producer as _;
+
 use crate::harness::bridge::Bridge;
 use crate::harness::kafka::Broker;
-use crate::harness::{calls, markers, ports};
+use crate::harness::{calls, kcat, markers, ports, until};
 
 #[test]
 fn what_nobody_can_read_is_published_again() {
-    let mut torn = Torn::without_markers(&[PREFIX, MARKS]);
+    Torn::published().mends(&[PREFIX, MARKS]);
+}
+
+#[test]
+fn what_nobody_can_read_is_published_again_though_some_of_its_transaction_can_be_read() {
+    Torn::published().mends(&["events.post-conversation", MARKS]);
+}
+
+#[test]
+fn what_nobody_can_read_is_published_again_though_the_mark_says_that_it_is_published() {
+    Torn::published().mends(&[PREFIX]);
+}
+
+#[test]
+fn a_commit_whose_answer_never_came_counts_if_any_of_it_can_be_read() {
+    for of in [&[MARKS][..], &["events.post-conversation", MARKS]] {
+        let mut torn = Torn::published();
+        torn.tear(of, Some("publish.after-commit=kill@2"));
+        torn.resume();
+        torn.judge();
+        torn.goes_on();
+    }
+}
+
+#[test]
+fn a_mark_that_stays_open_is_committed_anew() {
+    let mut torn = Torn::published();
+    torn.tear(&[MARKS], None);
+    torn.resume();
+    torn.was_told("committed anew");
+    torn.goes_on();
+}
+
+#[test]
+fn a_row_that_can_be_read_on_one_of_its_two_topics_comes_out_on_the_other_with_the_next_event() {
+    let mut torn = Torn::published_with(|bridge| bridge.with("TOPICS__ALL", ALL));
+    torn.tear(&[ALL, MARKS], None);
+    torn.resume();
+    torn.was_told("can be read once the next event");
+    torn.goes_on();
+    let records = kcat::read(&torn.broker.address(), ALL);
+    let ids: BTreeSet<_> = records.iter().filter_map(|it| it.header("ce_id")).collect();
+    assert_eq!((records.len(), ids.len()), (torn.ids.len(), torn.ids.len()));
+}
+
+#[test]
+fn what_hangs_behind_somebodys_open_transaction_is_published_again() {
+    let mut torn = Torn::published();
+    let address = torn.broker.address();
+    let somebody = calls::open_transaction(&address, PREFIX);
+    torn.tear(&[PREFIX, MARKS], None);
     torn.bridge.resume();
+    until("the bridge to wait", LIMIT, || {
+        let log = torn.bridge.log();
+        let waits = log.contains("waiting for somebody else's transaction");
+        if waits { Ok(()) } else { Err(log) }
+    });
+    somebody.abort_transaction(LIMIT).unwrap();
     torn.bridge.await_published();
     torn.judge();
     torn.was_told("published again");
@@ -19,55 +77,28 @@ fn what_nobody_can_read_is_published_again() {
 }
 
 #[test]
-fn what_the_mark_says_is_committed_comes_out_with_the_next_event() {
-    let mut torn = Torn::without_markers(&[PREFIX]);
-    torn.bridge.resume();
-    torn.goes_on();
-    torn.was_told("can be read once the next event");
-}
-
-#[test]
-fn what_some_can_read_comes_out_with_the_next_event() {
-    let mut torn = Torn::without_markers(&["events.post-conversation", MARKS]);
-    torn.bridge.resume();
-    torn.goes_on();
-    torn.was_told("can be read once the next event");
-}
-
-#[test]
-fn a_mark_that_stays_open_is_committed_anew() {
-    let mut torn = Torn::without_markers(&[MARKS]);
-    torn.bridge.resume();
-    torn.goes_on();
-}
-
-#[test]
 fn a_bridge_with_nothing_to_do_notices_what_nobody_can_read() {
-    let mut torn = Torn::without_markers_while_it_runs(&[PREFIX, MARKS]);
+    let mut torn = Torn::published();
+    let since = torn.one_more_transaction(None);
+    torn.withhold(&since, &[PREFIX, MARKS]);
     torn.judge();
     torn.was_told("published again");
     torn.goes_on();
 }
 
 #[test]
-fn a_crash_amid_the_mending_loses_nothing() {
+fn a_crash_amid_the_mending_loses_and_repeats_nothing() {
     let mut torn = Torn::published();
-    for failpoint in [
-        "publish.transaction-begun",
-        "publish.before-abort",
-        "publish.after-abort",
-    ] {
-        let since = torn.one_more_transaction();
-        assert_eq!(torn.bridge.term(Duration::from_secs(10)), 0);
-        torn.withhold(&since, &[PREFIX, MARKS]);
-        torn.bridge.arm(&format!("{failpoint}=kill@1"));
-        torn.bridge.launch();
-        torn.bridge.await_failpoint(failpoint);
-        torn.bridge.await_crash();
-        torn.bridge.arm("");
-        torn.bridge.resume();
-        torn.bridge.await_published();
-        torn.judge();
+    for failpoint in FAILPOINTS {
+        torn.crashes_at(failpoint, &[PREFIX, MARKS]);
+    }
+}
+
+#[test]
+fn a_crash_amid_the_mending_of_a_part_loses_and_repeats_nothing() {
+    let mut torn = Torn::published();
+    for failpoint in FAILPOINTS {
+        torn.crashes_at(failpoint, &["events.post-conversation"]);
     }
 }
 
@@ -79,28 +110,16 @@ struct Torn {
 }
 
 impl Torn {
-    /// The bridge is not running.
-    fn without_markers(of: &[&str]) -> Self {
-        let mut torn = Self::published();
-        let since = torn.one_more_transaction();
-        assert_eq!(torn.bridge.term(Duration::from_secs(10)), 0);
-        torn.withhold(&since, of);
-        torn
-    }
-
-    fn without_markers_while_it_runs(of: &[&str]) -> Self {
-        let mut torn = Self::published();
-        let since = torn.one_more_transaction();
-        torn.withhold(&since, of);
-        torn
-    }
-
     fn published() -> Self {
+        Self::published_with(|bridge| bridge)
+    }
+
+    fn published_with(configure: impl FnOnce(Bridge) -> Bridge) -> Self {
         let broker = Broker::start();
         let bridge = Bridge::new(&broker.address())
             .with("TOPICS__PREFIX", PREFIX)
-            .with("TOPICS__PARTITIONS", "2")
-            .start();
+            .with("TOPICS__PARTITIONS", "2");
+        let bridge = configure(bridge).start();
         let mut torn = Self {
             broker,
             bridge,
@@ -111,20 +130,65 @@ impl Torn {
         torn
     }
 
-    /// Five events on four topics, gathered while Kafka cannot be reached.
-    fn one_more_transaction(&mut self) -> markers::Lengths {
-        assert_eq!(self.bridge.term(Duration::from_secs(10)), 0);
+    /// Five events in one transaction more, which then loses its markers on these partitions; the bridge has ended, as
+    /// asked or at a failpoint.
+    fn tear(&mut self, of: &[&str], failpoint: Option<&str>) {
+        let since = self.one_more_transaction(failpoint);
+        if failpoint.is_none() {
+            self.end();
+        }
+        self.withhold(&since, of);
+    }
+
+    fn mends(&mut self, of: &[&str]) {
+        self.tear(of, None);
+        self.resume();
+        self.judge();
+        self.was_told("published again");
+        self.goes_on();
+    }
+
+    fn crashes_at(&mut self, failpoint: &str, of: &[&str]) {
+        self.tear(of, None);
+        self.bridge.arm(&format!("{failpoint}=kill@1"));
+        self.bridge.launch();
+        self.bridge.await_failpoint(failpoint);
+        self.bridge.await_crash();
+        self.bridge.arm("");
+        self.resume();
+        self.judge();
+    }
+
+    /// Five events on four topics, gathered while Kafka cannot be reached. How long the logs were before.
+    fn one_more_transaction(&mut self, failpoint: Option<&str>) -> markers::Lengths {
+        self.end();
         let nowhere = ports::free_address().to_string();
         self.bridge.set("KAFKA__BOOTSTRAP_SERVERS", &nowhere);
         self.bridge.resume();
         self.post();
-        assert_eq!(self.bridge.term(Duration::from_secs(10)), 0);
+        self.end();
         let since = self.broker.logs(&[PREFIX, MARKS]);
         let there = self.broker.address();
         self.bridge.set("KAFKA__BOOTSTRAP_SERVERS", &there);
-        self.bridge.resume();
-        self.bridge.await_published();
+        self.bridge.arm(failpoint.unwrap_or_default());
+        if failpoint.is_some() {
+            self.bridge.launch();
+            self.bridge.await_crash();
+        } else {
+            self.resume();
+        }
+        self.bridge.arm("");
         since
+    }
+
+    fn end(&mut self) {
+        assert_eq!(self.bridge.term(Duration::from_secs(10)), 0);
+    }
+
+    fn resume(&mut self) {
+        self.bridge.resume();
+        self.bridge.await_publishing();
+        self.bridge.await_published();
     }
 
     fn withhold(&mut self, since: &markers::Lengths, of: &[&str]) {
@@ -162,4 +226,13 @@ impl Torn {
 
 const PREFIX: &str = "events.";
 const MARKS: &str = "__consumer_offsets-";
+const ALL: &str = "events.all";
+/// Where the mending of a transaction can be interrupted.
+const FAILPOINTS: [&str; 4] = [
+    "publish.transaction-begun",
+    "publish.after-commit",
+    "publish.before-abort",
+    "publish.after-abort",
+];
+const LIMIT: Duration = Duration::from_secs(60);
 const CALL: &str = "CALL-torn";

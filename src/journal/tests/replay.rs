@@ -58,7 +58,7 @@ fn what_is_taken_back_is_pending_with_its_numbers_and_settled_anew() {
     journal.replay(vec![2], Timestamp::from_unix_ms(7)).unwrap();
 
     rows.remove(&1);
-    assert!(journal.unsettle(rows).unwrap());
+    assert!(journal.take_back(rows, 0).unwrap());
     assert_eq!(journal.settled(), 2);
     let copy = dir.path().join("copy/journal.db");
     crash_copy(&path, &copy);
@@ -77,6 +77,26 @@ fn what_is_taken_back_is_pending_with_its_numbers_and_settled_anew() {
     journal.settle(6);
     journal.flush().unwrap();
     assert_eq!(pending(&journal), [(6, 2), (7, 6)]);
+}
+
+#[test]
+fn all_but_what_is_taken_back_is_settled() {
+    let (dir, path) = temp();
+    let journal = Journal::open(&path).unwrap();
+    for i in 1..=6 {
+        append(&journal, "default", &format!(r#"{{"id":"{i}"}}"#)).unwrap();
+    }
+    journal.settle(2);
+    let rows = BTreeMap::from([(3, "3".to_owned()), (4, "4".to_owned())]);
+    assert!(journal.take_back(rows, 6).unwrap());
+    let copy = dir.path().join("copy/journal.db");
+    crash_copy(&path, &copy);
+    for journal in [&journal, &Journal::open(&copy).unwrap()] {
+        assert_eq!(journal.settled(), 3);
+        let rows = journal.reader().unwrap().pending(0, 10, usize::MAX);
+        let rows: Vec<u64> = rows.unwrap().iter().map(|row| row.out_seq).collect();
+        assert_eq!(rows, [3, 4, 6]);
+    }
 }
 
 /// Opens the journal, and waits until it has deleted this row's body.
@@ -107,9 +127,9 @@ fn nothing_is_taken_back_when_a_body_is_gone() {
     journal.settle(3);
     journal.flush().unwrap();
     let rows = BTreeMap::from([(1, "a".to_owned()), (2, "b".to_owned())]);
-    assert!(!journal.unsettle(rows).unwrap());
+    assert!(!journal.take_back(rows, 0).unwrap());
     let unknown = BTreeMap::from([(2, "c".to_owned())]);
-    assert!(!journal.unsettle(unknown).unwrap());
+    assert!(!journal.take_back(unknown, 0).unwrap());
     assert_eq!(journal.settled(), 3);
     let pending = journal.reader().unwrap().pending(0, 10, usize::MAX);
     assert!(pending.unwrap().is_empty());

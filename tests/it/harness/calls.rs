@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 
 use super::record::Record;
@@ -109,6 +111,26 @@ fn in_order(records: &[Record]) {
 
 fn event_id(record: &Record) -> &str {
     record.header("ce_id").expect("every event has its id")
+}
+
+/// A producer of somebody else's, amid a transaction on every partition of every topic of events.
+pub(crate) fn open_transaction(broker: &str, prefix: &str) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("transactional.id", format!("{prefix}somebody"))
+        .create()
+        .unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    producer.begin_transaction().unwrap();
+    for topic in TOPICS {
+        let topic = format!("{prefix}{topic}");
+        for partition in 0..2 {
+            let record = BaseRecord::<str, str>::to(&topic).partition(partition);
+            producer.send(record.payload("never committed")).unwrap();
+        }
+    }
+    producer.flush(LIMIT).unwrap();
+    producer
 }
 
 /// Most steps meet others of their call on the same topic.
