@@ -15,6 +15,9 @@
 //!
 //! Rows that cannot be published again are left to the next commit on their partitions, which brings them out: those
 //! without a body, and those that can be read on the topic for all events, or on their own, but not on the other.
+//!
+//! What is not found: a session that outlives such a crash goes on, and its next commit brings out what hangs. If it is
+//! killed amid that transaction, the fencing's abort ends what hangs before anybody has looked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
