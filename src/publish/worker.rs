@@ -376,8 +376,8 @@ const HELD: Duration = Duration::from_millis(20);
 const MOST_ROWS: usize = 1000;
 /// A batch of so many says that more come all the time: the next one is gathered for a moment, while a lone event waits for
 /// nothing.
-const MANY_ROWS: usize = 50;
-const GATHERING: Duration = Duration::from_millis(5);
+const MANY_ROWS: usize = 100;
+const GATHERING: Duration = Duration::from_millis(20);
 /// So much of bodies is in memory at a time, or one body.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
