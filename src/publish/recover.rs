@@ -69,6 +69,14 @@ impl Mark {
         Self { next, last: None }
     }
 
+    /// Whether its last row is pending in this journal.
+    pub(super) fn is_of(&self, reader: &mut Reader) -> Result<bool, Ended> {
+        match &self.last {
+            Some(last) => is_pending(reader, last),
+            None => Ok(false),
+        }
+    }
+
     /// What bears the mark: partition 0 of `topic`.
     pub(super) fn offsets(&self, topic: &str) -> Result<TopicPartitionList, KafkaError> {
         let mut offsets = TopicPartitionList::new();

@@ -16,8 +16,9 @@
 //! Rows that cannot be published again are left to the next commit on their partitions, which brings them out: those
 //! without a body, and those that can be read on the topic for all events, or on their own, but not on the other.
 //!
-//! What is not found: a session that outlives such a crash goes on, and its next commit brings out what hangs. If it is
-//! killed amid that transaction, the fencing's abort ends what hangs before anybody has looked.
+//! What is not found: a session that outlives such a crash goes on, and its next commit brings out what hangs. If that
+//! transaction is aborted instead, because something is killed again, a record is refused or a partition has no leader, that
+//! ends what hangs before anybody has looked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -147,26 +148,43 @@ impl Worker {
         } else {
             BTreeMap::new()
         };
-        let last = readable.last_key_value();
-        let last = last.map(|(out_seq, id)| Mark::at(*out_seq, id));
-        let heard = (settled > from).then(|| Mark::below(settled));
-        mended.mark = [mended.mark, heard, last]
-            .into_iter()
-            .flatten()
-            .max_by_key(|mark| mark.next);
+        let mut reader = self.journal.reader()?;
+        let mut read = None;
+        for (out_seq, id) in readable.iter().rev() {
+            let mark = Mark::at(*out_seq, id);
+            if mark.is_of(&mut reader)? {
+                read = Some(mark);
+                break;
+            }
+        }
+        // A mark that is above this journal is of what a backup does not have.
+        let end = self.journal.wait_above(0, Duration::ZERO);
+        let fits = mended.mark.as_ref().is_none_or(|mark| mark.next <= end);
+        let heard = (settled > from || mended.mark.is_none()).then(|| Mark::below(settled));
+        let proven = read.as_ref().map_or(settled, |read| read.next);
+        mended.mark = further([mended.mark, heard, read]);
         let below = mended.mark.as_ref().map_or(from, |mark| mark.next);
-        let mut counted = torn.rows();
-        let (rows, partitions) = (counted.len(), torn.names());
+        let hanging = torn.rows();
+        let (rows, partitions) = (hanging.len(), torn.names());
+        let mut counted = hanging.clone();
         counted.split_off(&below);
         let first = counted.first_key_value().map(|(first, _)| *first);
         let split = counted.keys().any(|row| readable.contains_key(row));
-        if !counted.is_empty() && (split || !self.journal.take_back(counted, below)?) {
+        let left = if first.is_none() {
+            // What was read must not be forgotten with a mark that falls with its transaction.
+            self.journal.settle(proven);
+            self.journal.flush()?;
+            false
+        } else {
+            !fits || split || !self.journal.take_back(counted, below)?
+        };
+        if left {
             mended.left_open = torn.held_up();
+            let last = hanging.last_key_value().filter(|_| is_open);
+            let last = last.map(|(out_seq, id)| Mark::at(*out_seq, id));
+            mended.mark = further([mended.mark, last, None]);
             tracing::warn!(rows, partitions, "{LEFT_OPEN}: {COMES_OUT}");
-        }
-        if mended.left_open.is_empty()
-            && let Some(first) = first
-        {
+        } else if let Some(first) = first {
             mended.mark = Some(Mark::below(first));
         }
         let mark = mended.mark.get_or_insert(Mark::below(from));
@@ -176,19 +194,34 @@ impl Worker {
                 mark = mark.next,
                 "{LEFT_OPEN}: the mark, which is committed anew"
             );
-        } else if mended.left_open.is_empty() {
-            producer.abort_over(torn.ours.values().map(|ours| &ours.sample), mark)?;
-            // The marker of this very abort may have been withheld.
-            let again = self.torn()?.held_up();
-            if again
-                .iter()
-                .any(|partition| torn.ours.contains_key(partition))
-            {
-                return Err(Ended::Torn);
+        } else if !left {
+            mended.left_open = self.abort(&torn, mark, producer)?;
+            if mended.left_open.is_empty() {
+                tracing::warn!(rows, partitions, "{LEFT_OPEN}: {PUBLISHED_AGAIN}");
+            } else {
+                tracing::error!(rows, partitions, "{LEFT_OPEN}: {NOT_MENDED}");
             }
-            tracing::warn!(rows, partitions, "{LEFT_OPEN}: {PUBLISHED_AGAIN}");
         }
         Ok(mended)
+    }
+
+    /// Aborts what hangs, again if the very marker of that was withheld. What hangs all the same is another producer's.
+    fn abort(
+        &self,
+        torn: &Torn,
+        mark: &Mark,
+        producer: &Producer,
+    ) -> Result<BTreeSet<Partition>, Ended> {
+        let mut left = BTreeSet::new();
+        for _ in 0..ABORTS {
+            producer.abort_over(torn.ours.values().map(|ours| &ours.sample), mark)?;
+            left = self.torn()?.held_up();
+            left.retain(|partition| torn.ours.contains_key(partition));
+            if left.is_empty() {
+                break;
+            }
+        }
+        Ok(left)
     }
 
     /// Waits for others before whose records ours lie, since it cannot be seen whether those are committed: everybody's
@@ -395,6 +428,12 @@ impl<'w> Looker<'w> {
     }
 }
 
+fn further(marks: [Option<Mark>; 3]) -> Option<Mark> {
+    marks.into_iter().flatten().max_by_key(|mark| mark.next)
+}
+
+const ABORTS: usize = 3;
+const NOT_MENDED: &str = "these records stay open, since Kafka has forgotten the producer that sent them; `kafka-transactions.sh find-hanging` finds the transaction, and `abort` ends it. Their rows are published again";
 const LEFT_OPEN: &str = "Kafka has left something of a transaction open that it counts as ended (KAFKA-20734; was a broker killed?)";
 const OTHERS: &str = "waiting for somebody else's transaction on the same topics, behind which records of this journal hang; it ends by itself or with `kafka-transactions.sh abort`";
 const PUBLISHED_AGAIN: &str = "nobody could read these rows, and they are published again";

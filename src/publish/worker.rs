@@ -234,8 +234,12 @@ impl Worker {
             marked_at: Instant::now(),
             looked_at: Instant::now(),
             left_open: mended.left_open,
+            readable_until: if mended.unseen.is_empty() {
+                mark.next
+            } else {
+                0
+            },
             unseen: mended.unseen,
-            readable_until: mark.next,
             mark,
         })
     }
@@ -306,9 +310,10 @@ impl Worker {
             }
             session.left_open = held_up;
             // What lies behind others' is looked at again.
-            if torn.is_empty() {
+            if torn.is_empty() && torn.unseen.is_empty() {
                 session.readable_until = session.mark.next;
             }
+            session.unseen = torn.unseen;
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ fn a_commit_whose_answer_never_came_counts_if_any_of_it_can_be_read() {
     for of in [&[MARKS][..], &["events.post-conversation", MARKS]] {
         let mut torn = Torn::published();
         torn.tear(of, Some("publish.after-commit=kill@2"));
+        // The transaction that commits the mark anew falls, and with it what was open.
+        torn.dies_at("publish.before-commit");
         torn.resume();
         torn.judge();
         torn.goes_on();
@@ -150,13 +152,17 @@ impl Torn {
 
     fn crashes_at(&mut self, failpoint: &str, of: &[&str]) {
         self.tear(of, None);
+        self.dies_at(failpoint);
+        self.resume();
+        self.judge();
+    }
+
+    fn dies_at(&mut self, failpoint: &str) {
         self.bridge.arm(&format!("{failpoint}=kill@1"));
         self.bridge.launch();
         self.bridge.await_failpoint(failpoint);
         self.bridge.await_crash();
         self.bridge.arm("");
-        self.resume();
-        self.judge();
     }
 
     /// Five events on four topics, gathered while Kafka cannot be reached. How long the logs were before.
@@ -228,8 +234,9 @@ const PREFIX: &str = "events.";
 const MARKS: &str = "__consumer_offsets-";
 const ALL: &str = "events.all";
 /// Where the mending of a transaction can be interrupted.
-const FAILPOINTS: [&str; 4] = [
+const FAILPOINTS: [&str; 5] = [
     "publish.transaction-begun",
+    "publish.before-commit",
     "publish.after-commit",
     "publish.before-abort",
     "publish.after-abort",
