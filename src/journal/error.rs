@@ -36,6 +36,9 @@ pub enum OpenError {
         /// The newest format of this program.
         known: u32,
     },
+    /// SQLite needs some room beside it, and there is none.
+    #[error("journal {} cannot be opened, its disk has no room left: make room there, and start again", .0.display())]
+    NoRoom(PathBuf),
     /// The file system refused.
     #[error("cannot prepare journal {}", path.display())]
     Io {

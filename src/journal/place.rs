@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -178,13 +178,17 @@ fn take_lock(path: &Path) -> Result<Lock, OpenError> {
         }
         Err(e) => return Err(io(e.into())),
     }
-    let write_pid = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
-    };
-    write_pid(&mut file).map_err(io)?;
+    match file.write_all_at(&own_id(), 0) {
+        // Who holds it is only said to people; on a full disk the journal can still be published.
+        Err(e) if e.kind() != io::ErrorKind::StorageFull => return Err(io(e)),
+        Ok(()) | Err(_) => {}
+    }
     Ok(Lock { file })
+}
+
+/// This process's id, always of one length: what another one left is written over in place, which needs no room.
+fn own_id() -> Vec<u8> {
+    format!("{:<10}\n", std::process::id()).into_bytes()
 }
 
 pub(super) fn holder(file: &mut File) -> String {

@@ -160,11 +160,19 @@ pub(super) fn read_error(path: &Path, source: rusqlite::Error) -> ReadError {
 fn open_error(path: &Path, source: rusqlite::Error) -> OpenError {
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotAJournal(path.to_owned()),
+        _ if is_no_room(&source) => OpenError::NoRoom(path.to_owned()),
         _ => OpenError::Sqlite {
             path: path.to_owned(),
             source,
         },
     }
+}
+
+/// Whether the disk has no block left for the file itself, or for the shared memory beside it.
+fn is_no_room(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {

@@ -80,11 +80,7 @@ impl Writer {
     pub(super) fn run(mut self) {
         let _abandon = AbandonOnExit(Arc::clone(&self.shared));
         loop {
-            let until = match (self.backlog.is_empty(), self.refusing) {
-                (false, _) => Instant::now(),
-                (true, true) => self.sweeper.next_at().min(Instant::now() + LOOK_AGAIN),
-                (true, false) => self.sweeper.next_at().min(Instant::now() + LOOK_IDLE),
-            };
+            let until = self.look_at();
             self.gather();
             let mut taken = self.shared.take(Some(until));
             self.settle_below = self.settle_below.max(taken.settle_below.unwrap_or(0));
@@ -100,6 +96,20 @@ impl Writer {
             if taken.closed && self.backlog.is_empty() {
                 break self.finish();
             }
+        }
+    }
+
+    /// Until when it waits for something to write.
+    fn look_at(&self) -> Instant {
+        let now = Instant::now();
+        if !self.backlog.is_empty() {
+            return now;
+        }
+        let look_at = now + if self.refusing { LOOK_AGAIN } else { LOOK_IDLE };
+        match self.conn {
+            Some(_) => look_at.min(self.sweeper.next_at()),
+            // Nothing can be swept.
+            None => look_at,
         }
     }
 

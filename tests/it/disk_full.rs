@@ -99,8 +99,9 @@ fn a_disk_filled_from_outside_costs_only_what_it_refuses_and_the_backlog_drains_
         tally.refused.len()
     );
 
-    // A start on a full disk, this time with Kafka: everything drains although nothing can be settled.
+    // A start without one free block, this time with Kafka: everything drains although nothing can be settled.
     bridge.kill9();
+    ballast.grow();
     let mut bridge = bridge.with("KAFKA__BOOTSTRAP_SERVERS", &broker);
     bridge.launch();
     until("the health listener", Duration::from_secs(20), || {
@@ -113,9 +114,31 @@ fn a_disk_filled_from_outside_costs_only_what_it_refuses_and_the_backlog_drains_
     tally.judge(&broker, &prefix);
     assert!(bridge.readiness().is_err(), "the disk is still full");
     println!("drained with {} bytes free", disk.free_bytes());
+    let spent = bridge.usage().cpu;
+    std::thread::sleep(Duration::from_secs(3));
+    let spent = bridge.usage().cpu - spent;
+    assert!(
+        spent < Duration::from_secs(1),
+        "it waits for room, and does not spin: {spent:?} of 3 s"
+    );
+
+    // Without the shared memory, which an orderly end removes if it can, nothing can be opened.
+    assert_eq!(bridge.term(Duration::from_secs(20)), 0);
+    let shared_memory = disk.path().join("journal.db-shm");
+    if shared_memory.exists() {
+        std::fs::remove_file(shared_memory).expect("nobody has it");
+    }
+    ballast.grow();
+    let refused = bridge.run(&["serve"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success()
+            && told.contains("no room left: make room there, and start again"),
+        "{told}"
+    );
 
     drop((ballast, most));
-    bridge.await_readiness(true);
+    bridge.resume();
     let mut client = bridge.client();
     for _ in 0..50 {
         assert_eq!(tally.post(&mut client, "CALL-ballast", 0), 200);

@@ -126,23 +126,9 @@ impl Disk {
 
     /// Fills it to the last block from outside.
     pub(crate) fn fill(&self) -> Ballast {
-        let path = self.path().join("ballast");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .expect("the disk takes a file");
-        let mut block = vec![0; 1 << 20];
-        while !block.is_empty() {
-            match file.write_all(&block) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    block.truncate(block.len() / 2);
-                }
-                Err(error) => panic!("ballast: {error}"),
-            }
-        }
-        Ballast(path)
+        let ballast = Ballast(self.path().join("ballast"));
+        ballast.grow();
+        ballast
     }
 
     fn image(&self) -> PathBuf {
@@ -162,6 +148,29 @@ impl Drop for Disk {
 /// A file that fills a disk; dropping it makes room again.
 #[derive(Debug)]
 pub(crate) struct Ballast(PathBuf);
+
+impl Ballast {
+    /// Takes every block that is free.
+    pub(crate) fn grow(&self) {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.0)
+            .expect("the disk takes a file");
+        // What was freed just now can be had only after the file system's own journal is written.
+        file.sync_all().expect("an empty append");
+        let mut block = vec![0; 1 << 20];
+        while !block.is_empty() {
+            match file.write_all(&block) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    block.truncate(block.len() / 2);
+                }
+                Err(error) => panic!("ballast: {error}"),
+            }
+        }
+    }
+}
 
 impl Drop for Ballast {
     fn drop(&mut self) {
