@@ -16,6 +16,7 @@
 //! reach     whether Kafka answers at all                 rights    what the bridge's principal may do
 //! held      which events of which calls the topics have   elect     one of several bridges, for reconciliation both
 //! routes    which webhooks have topics of their own, while that changes
+//! torn      what is open on the topics              mend      what hangs of a transaction, aborted and sent again
 //! replaced  what a webhook's late event stands in the place of
 //! ```
 
@@ -27,6 +28,7 @@ pub mod elect;
 pub mod embedded;
 pub mod follow;
 pub mod held;
+mod mend;
 mod obstacle;
 mod poison;
 pub mod preview;

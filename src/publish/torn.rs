@@ -1,24 +1,4 @@
-//! What a transaction of this journal's has left open although Kafka counts it as ended, and how that is mended.
-//!
-//! Kafka's coordinator ends a transaction with a marker on each partition. From a partition without a leader at that moment
-//! Kafka 4.3.1 withholds it for good (KAFKA-20734): a lone broker that is killed between a commit and its markers does so
-//! with all its partitions, since its controller finds out after the restart that they have no leader. Consumers then wait
-//! before such records for ever, and the mark cannot be read. The next marker of the same producer decides about them
-//! wherever it arrives, whatever it was meant for: an abort would lose what was committed, a commit would bring twice what
-//! was sent again.
-//!
-//! So each session looks, once its fencing has ended every transaction of the journal's, which of its records hang. They
-//! are aborted where they lie, and their rows are published again, with the numbers that they have: what hangs on a
-//! partition is the end of it. Before, the journal is told which rows these are, and the mark is set back to the first of
-//! them, so that a crash in between changes nothing. That a transaction counts can be seen by the mark, by what the journal
-//! has settled, or by records of it that can be read; those are left as they are.
-//!
-//! Rows that cannot be published again are left to the next commit on their partitions, which brings them out: those
-//! without a body, and those that can be read on the topic for all events, or on their own, but not on the other.
-//!
-//! What is not found: a session that outlives such a crash goes on, and its next commit brings out what hangs. If that
-//! transaction is aborted instead, because something is killed again, a record is refused or a partition has no leader, that
-//! ends what hangs before anybody has looked.
+//! What is open on the topics: records behind a partition's last stable offset, and which of them are this journal's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -29,12 +9,8 @@ use rdkafka::message::{Headers as _, Message, OwnedMessage};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::arrived::LookUp;
 use super::client::{Quiet, in_steps, properties};
-use super::producer::Producer;
-use super::recover::{Mark, Marks, Remembered};
 use super::worker::{Ended, Worker};
-use crate::failpoint;
 use crate::time::Timestamp;
 
 /// A topic and one of its partitions.
@@ -46,7 +22,7 @@ pub(super) struct Torn {
     /// Its records there.
     ours: BTreeMap<Partition, Ours>,
     /// All that is open, of whomever, where nothing that can be read may lie behind.
-    open: BTreeSet<Partition>,
+    pub(super) open: BTreeSet<Partition>,
     /// What cannot be looked at, for want of a leader.
     pub(super) unseen: BTreeSet<Partition>,
 }
@@ -77,7 +53,7 @@ impl Torn {
     }
 
     /// Leaves what hangs: of what lies behind somebody else's, only rows that are known not to count.
-    fn hanging(&mut self, not_counted_from: u64) {
+    pub(super) fn leave_hanging(&mut self, not_counted_from: u64) {
         for ours in self.ours.values_mut().filter(|ours| !ours.come_first) {
             ours.rows = ours.rows.split_off(&not_counted_from);
         }
@@ -90,172 +66,44 @@ impl Torn {
         });
     }
 
-    fn rows(&self) -> BTreeMap<u64, String> {
+    /// Whether records lie behind somebody else's that may count, from this number on: it cannot be seen yet.
+    pub(super) fn waits_for_others(&self, from: u64) -> bool {
+        let waits = |ours: &Ours| !ours.come_first && ours.rows.range(from..).count() > 0;
+        self.ours.values().any(waits)
+    }
+
+    /// A record of each partition where something of this journal's is.
+    pub(super) fn samples(&self) -> impl Iterator<Item = &OwnedMessage> {
+        self.ours.values().map(|ours| &ours.sample)
+    }
+
+    /// Whether something of this journal's is there.
+    pub(super) fn is_on(&self, partition: &Partition) -> bool {
+        self.ours.contains_key(partition)
+    }
+
+    /// All rows of this journal's, with their events' ids.
+    pub(super) fn rows(&self) -> BTreeMap<u64, String> {
         let rows = self.ours.values().flat_map(|ours| ours.rows.clone());
         rows.collect()
     }
 
     /// A moment before which none of them was received.
-    fn since(&self) -> Option<Timestamp> {
+    pub(super) fn since(&self) -> Option<Timestamp> {
         let of = |ours: &Ours| ours.sample.timestamp().to_millis();
         let oldest = self.ours.values().filter_map(of).min();
         oldest.map(Timestamp::from_unix_ms)
     }
 
-    fn names(&self) -> String {
+    /// The partitions, for a line of the log.
+    pub(super) fn names(&self) -> String {
         let name = |(topic, partition): &Partition| format!("{topic}-{partition}");
         let names: Vec<String> = self.ours.keys().map(name).collect();
         names.join(", ")
     }
 }
 
-/// How things stand once what hung is mended.
-pub(super) struct Mended {
-    /// The mark in Kafka.
-    pub(super) mark: Option<Mark>,
-    /// What hangs until the next commit there.
-    pub(super) left_open: BTreeSet<Partition>,
-    /// What could not be looked at.
-    pub(super) unseen: BTreeSet<Partition>,
-}
-
 impl Worker {
-    /// Mends what hangs, if anything does.
-    pub(super) fn mend(&self, marks: &Marks, producer: &Producer) -> Result<Mended, Ended> {
-        let Remembered { mark, is_open } = marks.read(&self.stop)?;
-        failpoint::hit("recover.mark-read");
-        let settled = self.journal.settled();
-        let from = mark.as_ref().map_or(settled, |mark| mark.next);
-        let mut torn = self.torn()?;
-        if is_open {
-            torn = self.await_others(torn, from)?;
-        }
-        // Without any mark it is not known, and whoever looks up what has arrived waits for the others.
-        let is_known = mark.is_some() || is_open;
-        torn.hanging(if is_known { from } else { u64::MAX });
-        let mut mended = Mended {
-            mark,
-            left_open: BTreeSet::new(),
-            unseen: torn.unseen.clone(),
-        };
-        if torn.is_empty() && !is_open {
-            return Ok(mended);
-        }
-        // Only a mark that is not open says what is not committed; only with a topic for all can a row be there and hang.
-        let readable = if is_open || mended.mark.is_none() || self.maker.has_topic_for_all() {
-            let first = torn.rows().keys().next().copied();
-            self.readable(&torn, first.map_or(from, |first| first.min(from)))?
-        } else {
-            BTreeMap::new()
-        };
-        let mut reader = self.journal.reader()?;
-        let mut read = None;
-        for (out_seq, id) in readable.iter().rev() {
-            let mark = Mark::at(*out_seq, id);
-            if mark.is_of(&mut reader)? {
-                read = Some(mark);
-                break;
-            }
-        }
-        // A mark that is above this journal is of what a backup does not have.
-        let end = self.journal.wait_above(0, Duration::ZERO);
-        let fits = mended.mark.as_ref().is_none_or(|mark| mark.next <= end);
-        let heard = (settled > from || mended.mark.is_none()).then(|| Mark::below(settled));
-        let proven = read.as_ref().map_or(settled, |read| read.next);
-        mended.mark = further([mended.mark, heard, read]);
-        let below = mended.mark.as_ref().map_or(from, |mark| mark.next);
-        let hanging = torn.rows();
-        let (rows, partitions) = (hanging.len(), torn.names());
-        let mut counted = hanging.clone();
-        counted.split_off(&below);
-        let first = counted.first_key_value().map(|(first, _)| *first);
-        let split = counted.keys().any(|row| readable.contains_key(row));
-        let left = if first.is_none() {
-            // What was read must not be forgotten with a mark that falls with its transaction.
-            self.journal.settle(proven);
-            self.journal.flush()?;
-            false
-        } else {
-            !fits || split || !self.journal.take_back(counted, below)?
-        };
-        if left {
-            mended.left_open = torn.held_up();
-            let last = hanging.last_key_value().filter(|_| is_open);
-            let last = last.map(|(out_seq, id)| Mark::at(*out_seq, id));
-            mended.mark = further([mended.mark, last, None]);
-            tracing::warn!(rows, partitions, "{LEFT_OPEN}: {COMES_OUT}");
-        } else if let Some(first) = first {
-            mended.mark = Some(Mark::below(first));
-        }
-        let mark = mended.mark.get_or_insert(Mark::below(from));
-        producer.commit_mark(mark)?;
-        if torn.is_empty() {
-            tracing::warn!(
-                mark = mark.next,
-                "{LEFT_OPEN}: the mark, which is committed anew"
-            );
-        } else if !left {
-            mended.left_open = self.abort(&torn, mark, producer)?;
-            if mended.left_open.is_empty() {
-                tracing::warn!(rows, partitions, "{LEFT_OPEN}: {PUBLISHED_AGAIN}");
-            } else {
-                tracing::error!(rows, partitions, "{LEFT_OPEN}: {NOT_MENDED}");
-            }
-        }
-        Ok(mended)
-    }
-
-    /// Aborts what hangs, again if the very marker of that was withheld. What hangs all the same is another producer's.
-    fn abort(
-        &self,
-        torn: &Torn,
-        mark: &Mark,
-        producer: &Producer,
-    ) -> Result<BTreeSet<Partition>, Ended> {
-        let mut left = BTreeSet::new();
-        for _ in 0..ABORTS {
-            producer.abort_over(torn.ours.values().map(|ours| &ours.sample), mark)?;
-            left = self.torn()?.held_up();
-            left.retain(|partition| torn.ours.contains_key(partition));
-            if left.is_empty() {
-                break;
-            }
-        }
-        Ok(left)
-    }
-
-    /// Waits for others before whose records ours lie, since it cannot be seen whether those are committed: everybody's
-    /// transaction ends after a while, but those that hang.
-    fn await_others(&self, mut torn: Torn, from: u64) -> Result<Torn, Ended> {
-        let deadline = Instant::now() + OTHERS_END_WITHIN;
-        let is_unclear = |ours: &Ours| !ours.come_first && ours.rows.range(from..).count() > 0;
-        while torn.ours.values().any(is_unclear) && Instant::now() < deadline {
-            self.state.hinder(OTHERS);
-            if self.stop.wait(STEP) {
-                return Err(Ended::Stopped);
-            }
-            torn = self.torn()?;
-        }
-        Ok(torn)
-    }
-
-    /// The rows from this one on that can be read.
-    fn readable(&self, torn: &Torn, from: u64) -> Result<BTreeMap<u64, String>, Ended> {
-        let pending = self.journal.reader()?.oldest_pending()?;
-        let Some(since) = [torn.since(), pending].into_iter().flatten().min() else {
-            return Ok(BTreeMap::new());
-        };
-        let look_up = LookUp {
-            kafka: &self.kafka,
-            topics: &self.plan.names,
-            journal: self.journal.uuid(),
-            from_out_seq: from,
-            since,
-            passing_over: &torn.open,
-        };
-        Ok(look_up.run(&self.stop)?)
-    }
-
     /// Looks what is open on the topics, and stays so for a while.
     pub(super) fn torn(&self) -> Result<Torn, Ended> {
         let looker = Looker::connect(self)?;
@@ -428,19 +276,7 @@ impl<'w> Looker<'w> {
     }
 }
 
-fn further(marks: [Option<Mark>; 3]) -> Option<Mark> {
-    marks.into_iter().flatten().max_by_key(|mark| mark.next)
-}
-
-const ABORTS: usize = 3;
-const NOT_MENDED: &str = "these records stay open, since Kafka has forgotten the producer that sent them; `kafka-transactions.sh find-hanging` finds the transaction, and `abort` ends it. Their rows are published again";
-const LEFT_OPEN: &str = "Kafka has left something of a transaction open that it counts as ended (KAFKA-20734; was a broker killed?)";
-const OTHERS: &str = "waiting for somebody else's transaction on the same topics, behind which records of this journal hang; it ends by itself or with `kafka-transactions.sh abort`";
-const PUBLISHED_AGAIN: &str = "nobody could read these rows, and they are published again";
-const COMES_OUT: &str = "these rows can be read once the next event is on their partition";
 const TIMEOUT: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(50);
 /// Somebody else's transactions come and go; what stays open for so long is looked at.
 const SETTLES_WITHIN: Duration = Duration::from_secs(2);
-/// Longer than the 60 s after which brokers end a transaction that was left alone.
-const OTHERS_END_WITHIN: Duration = Duration::from_secs(90);
