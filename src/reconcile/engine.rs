@@ -86,6 +86,21 @@ pub(super) enum Trouble {
     Stopped,
 }
 
+impl Trouble {
+    /// Whether it may be over by itself in a while.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Api(error) => error.may_pass(),
+            Self::Held(_) | Self::Append(_) | Self::Backlog(_) => true,
+            Self::Ledger(_)
+            | Self::Read(_)
+            | Self::NothingOurs
+            | Self::NotElected
+            | Self::Stopped => false,
+        }
+    }
+}
+
 impl Setup {
     pub(super) fn of(config: &Config) -> Self {
         let max_body_bytes = usize::try_from(config.listen.max_body_bytes).unwrap_or(usize::MAX);

@@ -13,10 +13,11 @@
 //! a settling time after its end, and reconciled events have ids of call and type alone, so that a second one is told.
 //!
 //! ```text
-//! task     the thread: scans, what is due, runs that somebody asks for      engine   what it works with and knows
-//! scan     newest first until everything older is known                     walk     a run over a span of time
-//! fill     fetch and append                                                 judge    what is to be done about a call
-//! ours     whose events are expected                                        run      what is asked and heard
+//! task     the thread: scans, and what is due                               engine   what it works with and knows
+//! running  a run that somebody asks for                                     walk     its way over a span of time
+//! scan     newest first until everything older is known                     judge    what is to be done about a call
+//! fill     fetch and append                                                 run      what is asked and heard
+//! ours     whose events are expected
 //! ```
 
 mod engine;
@@ -24,6 +25,7 @@ mod fill;
 mod judge;
 mod ours;
 mod run;
+mod running;
 mod scan;
 mod task;
 mod walk;
@@ -35,7 +37,8 @@ use std::time::{Duration, Instant};
 pub use self::run::{Beyond, Ended, Job, Mode, Outcome, Progress, Report, What};
 
 use self::engine::Setup;
-use self::task::{Running, Task};
+use self::running::Running;
+use self::task::Task;
 use crate::atoms::AtomsError;
 use crate::config::Config;
 use crate::dialect::api;

@@ -1,16 +1,15 @@
-//! The thread: compares and fills now and then, does what is due, and the runs that somebody asks for in between.
+//! The thread: compares and fills now and then, does what is due, and a run that somebody asks for in between.
 //!
 //! Whatever fails costs time and no place: a scan goes on at its page, a run at its own, what is due stays due.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Setup, Trouble};
 use super::judge::earlier;
-use super::run::{Ended, Job, Mode, Outcome, Progress, Report};
+use super::run::Progress;
+use super::running::Stage;
 use super::scan::{Extent, Scan};
-use super::walk::{NotBegun, Walk};
 use super::{Figures, Shared, StartError, election_group};
 use crate::atoms::Client;
 use crate::config::Config;
@@ -32,73 +31,7 @@ pub(super) struct Task {
     /// When completeness is figured out next.
     figures_at: Instant,
     troubled_since: Option<Instant>,
-    run: Option<Stage>,
-}
-
-/// A run, as far as it has come.
-enum Stage {
-    /// Until this bridge is elected, or until then.
-    Waits(Job, Instant),
-    Walks(Box<Walk>, Retry),
-}
-
-/// When a run that met trouble goes on.
-struct Retry {
-    at: Instant,
-    troubles: u32,
-}
-
-/// A run, as its caller sees it.
-pub(super) struct Running {
-    outcomes: VecDeque<Outcome>,
-    progress: Progress,
-    held_up: Option<String>,
-    ended: Option<Ended>,
-    asked_at: Instant,
-}
-
-impl Running {
-    pub(super) fn new() -> Self {
-        Self {
-            outcomes: VecDeque::new(),
-            progress: Progress::default(),
-            held_up: None,
-            ended: None,
-            asked_at: Instant::now(),
-        }
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.ended.is_some() || self.is_left()
-    }
-
-    /// Whether nobody has asked for long.
-    fn is_left(&self) -> bool {
-        self.asked_at.elapsed() > LEFT_AFTER
-    }
-
-    /// It has ended so, unless it has ended before.
-    pub(super) fn end(&mut self, ended: Ended) {
-        self.held_up = None;
-        self.ended.get_or_insert(ended);
-    }
-
-    pub(super) fn has_news(&self) -> bool {
-        !self.outcomes.is_empty() || self.ended.is_some()
-    }
-
-    pub(super) fn report(&mut self, now: Instant) -> Report {
-        self.asked_at = now;
-        let some = self.outcomes.len().min(OUTCOMES_AT_ONCE);
-        let outcomes = self.outcomes.drain(..some).collect();
-        let all = self.outcomes.is_empty();
-        Report {
-            outcomes,
-            progress: self.progress,
-            held_up: self.held_up.clone(),
-            ended: self.ended.clone().filter(|_| all),
-        }
-    }
+    pub(super) run: Option<Stage>,
 }
 
 impl Task {
@@ -179,11 +112,11 @@ impl Task {
             self.engine.follow(setup);
         }
         if let Some(job) = asked {
-            self.run = Some(Stage::Waits(job, Instant::now() + ELECTED_WITHIN));
+            self.run = Some(Stage::asked(job));
         }
     }
 
-    fn join(&self) -> Option<Election> {
+    pub(super) fn join(&self) -> Option<Election> {
         let setup = &self.engine.setup;
         let name = self.engine.journal.as_ref()?.uuid().to_string();
         let (group, topic) = (
@@ -201,7 +134,7 @@ impl Task {
             .ok()
     }
 
-    fn is_elected(&self) -> bool {
+    pub(super) fn is_elected(&self) -> bool {
         let election = self.engine.election.as_ref();
         election.is_some_and(Election::is_elected)
     }
@@ -323,7 +256,7 @@ impl Task {
             Ok(()) | Err(Trouble::NotElected) => None,
             Err(trouble) => {
                 let since = *self.troubled_since.get_or_insert_with(Instant::now);
-                if passes(&trouble) && since.elapsed() < TELL_AFTER {
+                if trouble.may_pass() && since.elapsed() < TELL_AFTER {
                     tracing::debug!(%trouble, "reconciliation waits");
                     return;
                 }
@@ -359,122 +292,6 @@ impl Task {
         }
         self.scan = None;
     }
-
-    /// Goes on with a run, if there is one; whether there is more to do at once.
-    async fn step_run(&mut self) -> bool {
-        let Some(stage) = self.run.take() else {
-            return false;
-        };
-        if self
-            .shared
-            .state()
-            .run
-            .as_ref()
-            .is_none_or(Running::is_over)
-        {
-            // Whoever asked is gone; the bookmark stays.
-            self.end_run(Ended::Failed("nobody asks for it any more".to_owned()));
-            return false;
-        }
-        match stage {
-            Stage::Waits(job, until) => self.begin_run(job, until).await,
-            Stage::Walks(walk, retry) => self.walk(walk, retry).await,
-        }
-    }
-
-    async fn begin_run(&mut self, job: Job, until: Instant) -> bool {
-        if job.mode == Mode::Fill {
-            if self.engine.election.is_none() {
-                self.engine.election = self.join();
-            }
-            if !self.is_elected() {
-                if Instant::now() > until {
-                    self.end_run(Ended::Failed(Trouble::NotElected.to_string()));
-                    return false;
-                }
-                self.run = Some(Stage::Waits(job, until));
-                self.hold_up(Some(
-                    "waits to be the one bridge that reconciles".to_owned(),
-                ));
-                return false;
-            }
-        }
-        match Walk::begin(&mut self.engine, job).await {
-            Ok(walk) => {
-                self.hold_up(None);
-                let retry = Retry {
-                    at: Instant::now(),
-                    troubles: 0,
-                };
-                self.run = Some(Stage::Walks(Box::new(walk), retry));
-                true
-            }
-            Err(NotBegun::Trouble(Trouble::Stopped)) => false,
-            Err(error) => {
-                self.end_run(Ended::Failed(error.to_string()));
-                false
-            }
-        }
-    }
-
-    async fn walk(&mut self, mut walk: Box<Walk>, mut retry: Retry) -> bool {
-        let is_full = |run: &Running| run.outcomes.len() > MOST_OUTCOMES;
-        let waits = self.shared.state().run.as_ref().is_some_and(is_full);
-        if waits || Instant::now() < retry.at {
-            self.run = Some(Stage::Walks(walk, retry));
-            return false;
-        }
-        let mut outcomes = Vec::new();
-        let stepped = walk.step(&mut self.engine, &mut outcomes).await;
-        self.publish(outcomes, walk.progress);
-        match stepped {
-            Ok(true) => {
-                self.end_run(Ended::Done);
-                return false;
-            }
-            Ok(false) => {
-                self.hold_up(None);
-                retry.troubles = 0;
-            }
-            Err(Trouble::Stopped) => return false,
-            Err(trouble) if passes(&trouble) && retry.troubles < MOST_TROUBLES => {
-                retry.troubles += 1;
-                retry.at = Instant::now() + AFTER_TROUBLE * 2_u32.pow(retry.troubles);
-                self.hold_up(Some(trouble.to_string()));
-            }
-            Err(trouble) => {
-                self.end_run(Ended::Failed(trouble.to_string()));
-                return false;
-            }
-        }
-        self.run = Some(Stage::Walks(walk, retry));
-        true
-    }
-
-    fn publish(&self, outcomes: Vec<Outcome>, progress: Progress) {
-        if let Some(run) = &mut self.shared.state().run {
-            run.outcomes.extend(outcomes);
-            run.progress = progress;
-        }
-        self.shared.changed.notify_all();
-    }
-
-    fn hold_up(&self, why: Option<String>) {
-        if let Some(run) = &mut self.shared.state().run {
-            run.held_up = why;
-        }
-    }
-
-    fn end_run(&mut self, ended: Ended) {
-        self.run = None;
-        if self.every.is_none() {
-            self.engine.election = None;
-        }
-        if let Some(run) = &mut self.shared.state().run {
-            run.end(ended);
-        }
-        self.shared.changed.notify_all();
-    }
 }
 
 /// How far the next scan goes: now and then it looks at the whole last day.
@@ -504,32 +321,9 @@ async fn work_off(engine: &mut Engine, told: &mut Progress) -> Result<(), Troubl
     }
 }
 
-/// Whether it may be over by itself in a while.
-fn passes(trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::Api(error) => error.may_pass(),
-        Trouble::Held(_) | Trouble::Append(_) | Trouble::Backlog(_) => true,
-        Trouble::Ledger(_)
-        | Trouble::Read(_)
-        | Trouble::NothingOurs
-        | Trouble::NotElected
-        | Trouble::Stopped => false,
-    }
-}
-
 const HOUR: Duration = Duration::from_secs(3600);
 const IDLE: Duration = Duration::from_millis(500);
 /// Topics are made, leaders found, an API catches its breath: not worth a warning.
 const TELL_AFTER: Duration = Duration::from_secs(15);
 const WHOLE_EVERY_MS: i64 = 3_600_000;
 const DUE_AT_ONCE: usize = 256;
-/// Longer than a bridge that died keeps its place.
-const ELECTED_WITHIN: Duration = Duration::from_secs(25);
-/// A run ends with the command that asks for it.
-const LEFT_AFTER: Duration = Duration::from_secs(30);
-/// So many fit into a line of the control socket.
-const OUTCOMES_AT_ONCE: usize = 100;
-const MOST_OUTCOMES: usize = 2000;
-/// How often in a row a run meets trouble before it ends; each time it has asked several times.
-const MOST_TROUBLES: u32 = 5;
-const AFTER_TROUBLE: Duration = Duration::from_secs(1);

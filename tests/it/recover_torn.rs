@@ -8,7 +8,7 @@ use rdkafka::producer::Producer as _;
 
 use crate::harness::bridge::Bridge;
 use crate::harness::kafka::Broker;
-use crate::harness::{calls, kcat, markers, ports, until};
+use crate::harness::{calls, java, kcat, markers, ports, until};
 
 #[test]
 fn what_nobody_can_read_is_published_again() {
@@ -79,6 +79,39 @@ fn what_hangs_behind_somebodys_open_transaction_is_published_again() {
 }
 
 #[test]
+fn what_hangs_on_a_partition_without_a_leader_is_mended_once_it_has_one() {
+    let (mut torn, mut second) = Torn::beside_a_second_broker();
+    // Kafka withholds the marker of the abort by itself: there is no leader to send it to.
+    torn.one_more_transaction(Some("publish.before-commit=kill@2"));
+    second.kill9();
+    // It comes back when the bridge has looked at all the others and is about to send.
+    torn.bridge.arm("publish.rows-read=pause:10000ms@1");
+    torn.bridge.resume();
+    torn.bridge.await_failpoint("publish.rows-read");
+    second.resume();
+    torn.bridge.await_published();
+    torn.judge();
+    torn.was_told("published again");
+    torn.goes_on();
+}
+
+#[test]
+fn what_counts_and_hangs_on_a_partition_without_a_leader_is_published_again_once_it_has_one() {
+    let (mut torn, mut second) = Torn::beside_a_second_broker();
+    let since = second.logs(&[OF_SECOND]);
+    torn.one_more_transaction(None);
+    torn.end();
+    second.kill9();
+    assert_eq!(markers::withhold(&since, &second.logs(&[OF_SECOND])), 1);
+    torn.bridge.resume();
+    torn.bridge.await_publishing();
+    second.resume();
+    torn.judge();
+    torn.was_told("published again");
+    torn.goes_on();
+}
+
+#[test]
 fn a_bridge_with_nothing_to_do_notices_what_nobody_can_read() {
     let mut torn = Torn::published();
     let since = torn.one_more_transaction(None);
@@ -117,7 +150,29 @@ impl Torn {
     }
 
     fn published_with(configure: impl FnOnce(Bridge) -> Bridge) -> Self {
-        let broker = Broker::start();
+        Self::at(Broker::start(), configure)
+    }
+
+    /// The first broker of two has the journal's mark and all topics but one.
+    fn beside_a_second_broker() -> (Self, Broker) {
+        let first = Broker::start();
+        // The internal topics are made while the first broker is alone, and so stay on it.
+        let alone = Bridge::new(&first.address()).with("TOPICS__PREFIX", "before.");
+        let alone = alone.start();
+        alone.post("default", &calls::delivery(CALL, 0));
+        alone.await_published();
+        let mut second = Broker::prepare_beside(&first, &[]);
+        second.resume();
+        for topic in calls::TOPICS.into_iter().chain(["dead-letter"]) {
+            let name = format!("{PREFIX}{topic}");
+            let at = if name == OF_SECOND { "2,2" } else { "1,1" };
+            let assignment = ["--create", "--topic", &name, "--replica-assignment", at];
+            java::tool(&first.address(), TOPIC_COMMAND, &assignment);
+        }
+        (Self::at(first, |bridge| bridge), second)
+    }
+
+    fn at(broker: Broker, configure: impl FnOnce(Bridge) -> Bridge) -> Self {
         let bridge = Bridge::new(&broker.address())
             .with("TOPICS__PREFIX", PREFIX)
             .with("TOPICS__PARTITIONS", "2");
@@ -242,4 +297,6 @@ const FAILPOINTS: [&str; 5] = [
     "publish.after-abort",
 ];
 const LIMIT: Duration = Duration::from_secs(60);
+const OF_SECOND: &str = "events.post-conversation";
+const TOPIC_COMMAND: &str = "org.apache.kafka.tools.TopicCommand";
 const CALL: &str = "CALL-torn";
