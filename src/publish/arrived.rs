@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Stop;
 use super::client::{Quiet, properties};
 use super::follow::{FollowError, Followed, Follower, From, Next, Until};
+use super::obstacle::{Obstacle, without_leader};
 use super::torn::Partition;
 use crate::time::Timestamp;
 
@@ -38,6 +39,8 @@ pub(super) enum LookUpError {
         "cannot ask where the topics end: {0}; check that the brokers run and can be reached from here"
     )]
     Ends(#[from] KafkaError),
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     #[error(
         "a transaction of somebody else stays open on {topic}; it ends by itself or with `kafka-transactions.sh abort`"
     )]
@@ -100,6 +103,10 @@ impl LookUp<'_> {
         let (all, committed) = (consumer("read_uncommitted")?, consumer("read_committed")?);
         for topic in self.topics {
             let metadata = all.fetch_metadata(Some(topic), TIMEOUT)?;
+            let mut found = metadata.topics().iter();
+            if let Some(obstacle) = found.find_map(|topic| without_leader(topic, |_| true)) {
+                return Err(obstacle.into());
+            }
             for partition in metadata
                 .topics()
                 .iter()

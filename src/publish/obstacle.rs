@@ -49,16 +49,20 @@ pub(super) fn find<'r, C: ClientContext>(
         match topic {
             None => Some(Obstacle::NoTopic(name.to_owned())),
             Some(topic) if gone(&topic) => Some(Obstacle::NoTopic(name.to_owned())),
-            Some(topic) => without_leader(topic, &partitions),
+            Some(topic) => without_leader(topic, |partition| partitions.contains(&partition)),
         }
     })
 }
 
-fn without_leader(topic: &MetadataTopic, wanted: &BTreeSet<i32>) -> Option<Obstacle> {
+/// The first of these partitions that has no leader.
+pub(super) fn without_leader(
+    topic: &MetadataTopic,
+    is_wanted: impl Fn(i32) -> bool,
+) -> Option<Obstacle> {
     let found = topic
         .partitions()
         .iter()
-        .find(|partition| partition.leader() < 0 && wanted.contains(&partition.id()))?;
+        .find(|partition| partition.leader() < 0 && is_wanted(partition.id()))?;
     let brokers: Vec<String> = found.replicas().iter().map(i32::to_string).collect();
     Some(Obstacle::NoLeader {
         topic: topic.name().to_owned(),

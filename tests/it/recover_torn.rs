@@ -112,6 +112,31 @@ fn what_counts_and_hangs_on_a_partition_without_a_leader_is_published_again_once
 }
 
 #[test]
+fn what_has_arrived_is_looked_up_once_every_partition_has_a_leader() {
+    let (mut torn, mut second) = Torn::beside_a_second_broker();
+    let since_second = second.logs(&[OF_SECOND]);
+    let since = torn.one_more_transaction(Some("publish.after-commit=kill@2"));
+    second.kill9();
+    assert_eq!(
+        markers::withhold(&since_second, &second.logs(&[OF_SECOND])),
+        1
+    );
+    torn.withhold(&since, &[MARKS]);
+    torn.bridge.resume();
+    until("the partition to be missed", LIMIT, || {
+        match torn.bridge.kafka_alarm() {
+            Some(alarm) if alarm.contains("has no leader; bring back") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    second.resume();
+    torn.bridge.await_published();
+    torn.judge();
+    torn.was_told("published again");
+    torn.goes_on();
+}
+
+#[test]
 fn a_bridge_with_nothing_to_do_notices_what_nobody_can_read() {
     let mut torn = Torn::published();
     let since = torn.one_more_transaction(None);
