@@ -226,6 +226,11 @@ impl Shared {
         }
     }
 
+    /// How many deliveries are queued.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.queue).taken.appends.len()
+    }
+
     /// Everything queued; blocks until there is something to write, or `until`.
     pub(super) fn take(&self, until: Option<Instant>) -> Taken {
         let mut queue = lock(&self.queue);

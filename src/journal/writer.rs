@@ -113,9 +113,11 @@ impl Writer {
         }
     }
 
-    /// Where several came at a time, more come at once: one commit for all of them costs little more than one for a few.
+    /// Where several came at a time, more come at once, unless they have come already: one commit for all of them costs
+    /// little more than one for a few.
     fn gather(&self) {
-        if self.committed_together >= SEVERAL && self.backlog.is_empty() {
+        let more_come = self.committed_together >= SEVERAL && self.backlog.is_empty();
+        if more_come && self.shared.waiting() < MANY {
             std::thread::sleep(GATHER);
         }
     }
@@ -444,6 +446,8 @@ const LOOK_IDLE: Duration = Duration::from_secs(1);
 const BATCH_ROWS: usize = 512;
 /// From so many deliveries in a commit on, the next waits for more.
 const SEVERAL: usize = 4;
+/// So many need not wait for more.
+const MANY: usize = 2 * SEVERAL;
 /// For how long: about what a commit takes.
 const GATHER: Duration = Duration::from_micros(200);
 /// Enough to pass the end of the bodies and to come to the first ids.
