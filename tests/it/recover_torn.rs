@@ -101,6 +101,7 @@ fn what_counts_and_hangs_on_a_partition_without_a_leader_is_published_again_once
     let since = second.logs(&[OF_SECOND]);
     torn.one_more_transaction(None);
     torn.end();
+    markers::await_written(&since, || second.logs(&[OF_SECOND]));
     second.kill9();
     assert_eq!(markers::withhold(&since, &second.logs(&[OF_SECOND])), 1);
     torn.bridge.resume();
@@ -116,6 +117,7 @@ fn what_has_arrived_is_looked_up_once_every_partition_has_a_leader() {
     let (mut torn, mut second) = Torn::beside_a_second_broker();
     let since_second = second.logs(&[OF_SECOND]);
     let since = torn.one_more_transaction(Some("publish.after-commit=kill@2"));
+    markers::await_written(&since_second, || second.logs(&[OF_SECOND]));
     second.kill9();
     assert_eq!(
         markers::withhold(&since_second, &second.logs(&[OF_SECOND])),
@@ -278,6 +280,7 @@ impl Torn {
     }
 
     fn withhold(&mut self, since: &markers::Lengths, of: &[&str]) {
+        markers::await_written(since, || self.broker.logs(of));
         self.broker.kill9();
         let cut = markers::withhold(since, &self.broker.logs(of));
         assert!(cut > 0, "nothing grew of {of:?}");
