@@ -72,10 +72,7 @@ fn what_hangs_behind_somebodys_open_transaction_is_published_again() {
         if waits { Ok(()) } else { Err(log) }
     });
     somebody.abort_transaction(LIMIT).unwrap();
-    torn.bridge.await_published();
-    torn.judge();
-    torn.was_told("published again");
-    torn.goes_on();
+    torn.comes_out();
 }
 
 #[test]
@@ -89,10 +86,7 @@ fn what_hangs_on_a_partition_without_a_leader_is_mended_once_it_has_one() {
     torn.bridge.resume();
     torn.bridge.await_failpoint("publish.rows-read");
     second.resume();
-    torn.bridge.await_published();
-    torn.judge();
-    torn.was_told("published again");
-    torn.goes_on();
+    torn.comes_out();
 }
 
 #[test]
@@ -107,9 +101,7 @@ fn what_counts_and_hangs_on_a_partition_without_a_leader_is_published_again_once
     torn.bridge.resume();
     torn.bridge.await_publishing();
     second.resume();
-    torn.judge();
-    torn.was_told("published again");
-    torn.goes_on();
+    torn.comes_out();
 }
 
 #[test]
@@ -132,10 +124,7 @@ fn what_has_arrived_is_looked_up_once_every_partition_has_a_leader() {
         }
     });
     second.resume();
-    torn.bridge.await_published();
-    torn.judge();
-    torn.was_told("published again");
-    torn.goes_on();
+    torn.comes_out();
 }
 
 #[test]
@@ -143,9 +132,7 @@ fn a_bridge_with_nothing_to_do_notices_what_nobody_can_read() {
     let mut torn = Torn::published();
     let since = torn.one_more_transaction(None);
     torn.withhold(&since, &[PREFIX, MARKS]);
-    torn.judge();
-    torn.was_told("published again");
-    torn.goes_on();
+    torn.comes_out();
 }
 
 #[test]
@@ -227,6 +214,12 @@ impl Torn {
     fn mends(&mut self, of: &[&str]) {
         self.tear(of, None);
         self.resume();
+        self.comes_out();
+    }
+
+    /// Everything is there once and in order in the end, and what comes next too.
+    fn comes_out(&mut self) {
+        self.bridge.await_published();
         self.judge();
         self.was_told("published again");
         self.goes_on();
