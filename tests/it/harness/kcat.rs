@@ -60,12 +60,11 @@ pub(crate) fn await_count(broker: &str, topic: &str, count: usize, limit: Durati
     })
 }
 
-/// Writes keyed records; keys hold no tab, values no line feed.
+/// Writes keyed records, each once, whatever is sent again; keys hold no tab, values no line feed.
 pub(crate) fn produce<K: AsRef<str>, V: AsRef<str>>(broker: &str, topic: &str, records: &[(K, V)]) {
     let mut kcat = Command::new("kcat")
-        .args([
-            "-P", "-b", broker, "-t", topic, "-K", "\t", "-X", "acks=all",
-        ])
+        .args(["-P", "-b", broker, "-t", topic, "-K", "\t"])
+        .args(["-X", "enable.idempotence=true"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
