@@ -3,7 +3,9 @@
 //! The WAL can only start anew when all of it has been moved, which a passive checkpoint never reaches beside a busy
 //! writer. So the thread moves the bulk, and the writer itself the small rest, between two batches. SQLite syncs the file
 //! with that rest alone; so that the writer, and all who wait for it, need not wait for the bulk too, the thread has synced
-//! it before.
+//! it before. Then the system may let go of its copy of the file: what is pending is mostly in memory, and what is written
+//! next takes the memory of what was written last, instead of pushing out what others have read, or waiting for memory that
+//! a virtual machine must first get from its host.
 //!
 //! Two rules keep what was answered 200 when a disk fails an fsync once and then says that all is well, having dropped the
 //! pages. The thread's connection stays open as long as the writer lives: the index of the WAL lives with it, so that a
@@ -120,6 +122,7 @@ impl Shared {
             self.fail(&error);
             return 0;
         }
+        let_go(file);
         pages * u64::from(schema::PAGE_BYTES)
     }
 
@@ -147,6 +150,15 @@ impl Shared {
             "the disk refused a checkpoint of the journal; nothing is lost and deliveries are taken, but its WAL grows: look at the disk, then restart the bridge"
         );
     }
+}
+
+/// Has the system drop the pages of a file that was just synced from its cache. It is advice: whatever becomes of it, what
+/// is read comes from the disk.
+fn let_go(file: &File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 fn may_go_on(error: &rusqlite::Error) -> bool {
