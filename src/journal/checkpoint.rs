@@ -3,9 +3,9 @@
 //! The WAL can only start anew when all of it has been moved, which a passive checkpoint never reaches beside a busy
 //! writer. So the thread moves the bulk, and the writer itself the small rest, between two batches. SQLite syncs the file
 //! with that rest alone; so that the writer, and all who wait for it, need not wait for the bulk too, the thread has synced
-//! it before. Then the system may let go of its copy of the file: what is pending is mostly in memory, and what is written
-//! next takes the memory of what was written last, instead of pushing out what others have read, or waiting for memory that
-//! a virtual machine must first get from its host.
+//! it before. Then the system lets go of what lies far from the file's end: nobody reads it soon, and what is written next
+//! takes its memory, instead of pushing out what others have read, or waiting for memory that a virtual machine must first
+//! get from its host.
 //!
 //! Two rules keep what was answered 200 when a disk fails an fsync once and then says that all is well, having dropped the
 //! pages. The thread's connection stays open as long as the writer lives: the index of the WAL lives with it, so that a
@@ -14,6 +14,7 @@
 //! still has them. The next process moves all of the WAL again.
 
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -152,11 +153,15 @@ impl Shared {
     }
 }
 
-/// Has the system drop the pages of a file that was just synced from its cache. It is advice: whatever becomes of it, what
-/// is read comes from the disk.
+/// Has the system drop from its cache what lies far from the end of a file that was just synced. It is advice: whatever
+/// becomes of it, what is read comes from the disk.
 fn let_go(file: &File) {
     #[cfg(target_os = "linux")]
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    if let Ok(metadata) = file.metadata()
+        && let Some(far) = NonZeroU64::new(metadata.len().saturating_sub(CACHED_BYTES))
+    {
+        let _ = rustix::fs::fadvise(file, 0, Some(far), rustix::fs::Advice::DontNeed);
+    }
     #[cfg(not(target_os = "linux"))]
     let _ = file;
 }
@@ -179,3 +184,5 @@ const PASS_BYTES: u64 = 2 << 20;
 const START_ANEW_BYTES: u64 = 32 << 20;
 /// What was written is moved after this time, however little it is.
 const IDLE: Duration = Duration::from_secs(1);
+/// So much of the file's end stays in the system's cache, for a publisher that is some seconds behind at full load.
+const CACHED_BYTES: u64 = 256 << 20;
