@@ -3,9 +3,9 @@
 //! The WAL can only start anew when all of it has been moved, which a passive checkpoint never reaches beside a busy
 //! writer. So the thread moves the bulk, and the writer itself the small rest, between two batches. SQLite syncs the file
 //! with that rest alone; so that the writer, and all who wait for it, need not wait for the bulk too, the thread has synced
-//! it before. Then the system lets go of what lies far from the file's end: nobody reads it soon, and what is written next
-//! takes its memory, instead of pushing out what others have read, or waiting for memory that a virtual machine must first
-//! get from its host.
+//! it before. Then, while the file grows, the system lets go of what was written some seconds ago: hardly anything of it is
+//! read soon, and what is written next takes its memory, instead of pushing out what others have read, or waiting for memory
+//! that a virtual machine must first get from its host.
 //!
 //! Two rules keep what was answered 200 when a disk fails an fsync once and then says that all is well, having dropped the
 //! pages. The thread's connection stays open as long as the writer lives: the index of the WAL lives with it, so that a
@@ -13,7 +13,7 @@
 //! none follows: SQLite would go on behind the pages that it believes moved, and then start the WAL anew, which alone
 //! still has them. The next process moves all of the WAL again.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -38,6 +38,8 @@ struct Shared {
     rest_is_small: AtomicBool,
     /// A pass failed: the WAL stays as it is.
     failed: AtomicBool,
+    /// Up to where the file lies far from its end.
+    far_from_end: AtomicU64,
     stopped: Mutex<bool>,
     wake: Condvar,
 }
@@ -45,7 +47,10 @@ struct Shared {
 impl Checkpoints {
     /// Takes a connection of its own to the journal, and a descriptor of the file that is closed behind all connections.
     pub(super) fn start(conn: Connection, file: Arc<File>) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            far_from_end: AtomicU64::new(far_from_end(&file.metadata()?)),
+            ..Shared::default()
+        });
         let of_thread = Arc::clone(&shared);
         let name = "journal-checkpoint".to_owned();
         let thread = std::thread::Builder::new()
@@ -123,7 +128,7 @@ impl Shared {
             self.fail(&error);
             return 0;
         }
-        let_go(file);
+        self.let_go(file);
         pages * u64::from(schema::PAGE_BYTES)
     }
 
@@ -144,6 +149,20 @@ impl Shared {
         }
     }
 
+    /// Has the system drop from its cache what has come to lie far from the end of the file, which was just synced: once,
+    /// since what is read again there may be read often. It is advice: whatever becomes of it, what is read comes from the
+    /// disk.
+    fn let_go(&self, file: &File) {
+        let far = file
+            .metadata()
+            .map_or(0, |metadata| far_from_end(&metadata));
+        let before = self.far_from_end.swap(far, Ordering::Relaxed);
+        #[cfg(target_os = "linux")]
+        if let Some(bytes) = NonZeroU64::new(far.saturating_sub(before)) {
+            let _ = rustix::fs::fadvise(file, before, Some(bytes), rustix::fs::Advice::DontNeed);
+        }
+    }
+
     fn fail(&self, error: &(dyn std::error::Error + 'static)) {
         self.failed.store(true, Ordering::Relaxed);
         tracing::error!(
@@ -153,17 +172,8 @@ impl Shared {
     }
 }
 
-/// Has the system drop from its cache what lies far from the end of a file that was just synced. It is advice: whatever
-/// becomes of it, what is read comes from the disk.
-fn let_go(file: &File) {
-    #[cfg(target_os = "linux")]
-    if let Ok(metadata) = file.metadata()
-        && let Some(far) = NonZeroU64::new(metadata.len().saturating_sub(CACHED_BYTES))
-    {
-        let _ = rustix::fs::fadvise(file, 0, Some(far), rustix::fs::Advice::DontNeed);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = file;
+fn far_from_end(file: &Metadata) -> u64 {
+    file.len().saturating_sub(CACHED_BYTES)
 }
 
 fn may_go_on(error: &rusqlite::Error) -> bool {
