@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::error::ReadError;
 use super::pending::{Reader, Row};
 use super::queue::Shared;
@@ -28,12 +30,13 @@ impl Fresh {
         if !self.wanted {
             return;
         }
-        for row in rows {
+        for mut row in rows {
             let bytes = self.bytes + size(&row);
             if bytes > MOST_BYTES {
                 return;
             }
             self.bytes = bytes;
+            row.body = on_its_own(row.body);
             self.rows.push_back(row);
         }
     }
@@ -109,6 +112,14 @@ impl Pending {
     }
 }
 
+/// A small body may be a slice of a larger read, which it would keep in memory.
+pub(super) fn on_its_own(body: Bytes) -> Bytes {
+    match body.len() {
+        ..=COPIED_BYTES => Bytes::copy_from_slice(&body),
+        _ => body,
+    }
+}
+
 /// About what a row takes in memory.
 fn size(row: &Row) -> usize {
     let scanned = row.scanned.as_ref().map_or(0, Scanned::bytes);
@@ -118,6 +129,8 @@ fn size(row: &Row) -> usize {
 /// A publisher that is a few tenths of a second behind at full load still finds what it needs here.
 const MOST_BYTES: usize = 32 << 20;
 const ROW_BYTES: usize = 512;
+/// Larger bodies have memory of their own.
+const COPIED_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

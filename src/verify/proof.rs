@@ -57,6 +57,14 @@ impl Proof {
         self.looks_signed
     }
 
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let signatures = self.signatures.iter();
+        let signatures = signatures.map(|(name, value)| name.len() + value.len() + PAIR_BYTES);
+        let factors = self.factors.iter().map(|(name, _)| name.len() + PAIR_BYTES);
+        signatures.sum::<usize>() + factors.sum::<usize>()
+    }
+
     /// The form that may lie in a file beside its key.
     pub fn keep(&self, key: &ProofKey) -> KeptProof {
         let keyed = |(name, hash): &(String, [u8; 32])| (name.clone(), key.hash(name, hash));
@@ -164,6 +172,8 @@ const KNOWN: [&str; 14] = [
 const KNOWN_STARTS: [&str; 3] = ["accept-", "content-", "x-forwarded-"];
 /// More than are read.
 const MOST_SIGNATURES: usize = 8;
+/// What a pair takes beside its texts.
+const PAIR_BYTES: usize = 64;
 /// Eight values with their scheme, and some room.
 const SIGNATURE_BYTES: usize = 1024;
 /// The sender attaches ten at most.

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::SetOnDrop;
 use crate::harness::bridge::{self, Bridge};
 use crate::harness::http::{connect, read_answer};
 use crate::harness::kafka::Broker;
+use crate::harness::{SetOnDrop, until};
 
 #[test]
 fn ten_thousand_idle_connections_cost_little_and_hold_up_nobody() {
@@ -105,6 +105,57 @@ fn the_largest_bodies_side_by_side_stay_within_the_documented_memory() {
         peak >> 20,
         DOCUMENTED_BYTES >> 20
     );
+}
+
+#[test]
+fn brackets_that_nobody_signed_take_little_memory() {
+    let bridge = Bridge::new("127.0.0.1:1").start();
+    let before = bridge.usage().rss_bytes;
+    let brackets = "[".repeat(LARGE_BYTES);
+    let answer = bridge
+        .client()
+        .request("POST", "/webhooks/default", &[], brackets.as_bytes());
+    assert_eq!(answer.expect("an answer").status, 401);
+    until("the quarantine to have it", LIMIT, || {
+        let listed = bridge.run(&["quarantine", "list", "--json"]);
+        match listed.stdout.is_empty() {
+            true => Err(format!("{listed:?}")),
+            false => Ok(()),
+        }
+    });
+    let grown = bridge.usage().peak_rss_bytes - before;
+    println!("resident memory at most {} MiB more", grown >> 20);
+    assert!(grown < 8 * LARGE_BYTES as u64, "{grown} bytes");
+}
+
+#[test]
+fn small_deliveries_that_wait_for_kafka_take_little_memory() {
+    let mut broker = Broker::start();
+    let bridge = Bridge::new(&broker.address()).start();
+    bridge.await_publishing();
+    post_some(&bridge, "before");
+    bridge.await_published();
+    let before = bridge.usage().rss_bytes;
+    broker.stop_signal();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let bridge = &bridge;
+            scope.spawn(move || {
+                let mut client = bridge.client();
+                for number in 0..SMALL / 4 {
+                    let body =
+                        json!({"event": "call.end", "call_id": format!("small-{thread}-{number}")});
+                    let answer = bridge::post(&mut client, "default", body.to_string().as_bytes());
+                    assert_eq!(answer.expect("an answer").status, 200);
+                }
+            });
+        }
+    });
+    let grown = bridge.usage().rss_bytes.saturating_sub(before);
+    println!("{SMALL} small deliveries wait: {} MiB more", grown >> 20);
+    assert!(grown / (SMALL as u64) < SMALL_BYTES, "{grown} bytes");
+    broker.cont_signal();
+    bridge.await_published();
 }
 
 #[test]
@@ -254,3 +305,7 @@ const LARGE_BYTES: usize = 16 << 20;
 /// The README's formula for `listen.max_body` = 16 MiB.
 const DOCUMENTED_BYTES: u64 = (2 * (256 + 16) + 64) << 20;
 const POSTS: u64 = 50;
+const SMALL: usize = 20_000;
+/// What is kept of each in memory takes 512 bytes beside its body.
+const SMALL_BYTES: u64 = 2048;
+const LIMIT: Duration = Duration::from_secs(30);

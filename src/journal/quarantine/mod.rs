@@ -20,10 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 pub use store::{Filter, Kept, Listed, QuarantineError, Store};
 
+use super::fresh::on_its_own;
 use super::place;
 use crate::receive::delivery::Delivery;
 use crate::verify::proof::Proof;
@@ -120,11 +119,7 @@ impl Quarantine {
     /// Takes a refused delivery if there is room for it; never waits.
     pub fn offer(&self, refused: Refused, proof: Proof) {
         let Refused { delivery, refusal } = refused;
-        // A small body may be a slice of a larger read, which it would keep in memory.
-        let body = match delivery.body {
-            body if body.len() <= COPIED_BYTES => Bytes::copy_from_slice(&body),
-            body => body,
-        };
+        let body = on_its_own(delivery.body);
         let delivery = Delivery { body, ..delivery };
         self.0.queue.push(Candidate {
             delivery,
@@ -160,6 +155,3 @@ impl Drop for Handle {
         self.close();
     }
 }
-
-/// Larger bodies have memory of their own.
-const COPIED_BYTES: usize = 64 << 10;

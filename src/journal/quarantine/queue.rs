@@ -140,7 +140,7 @@ impl Lanes {
 
 /// About what a delivery takes in memory.
 fn bytes_of(candidate: &Candidate) -> usize {
-    candidate.delivery.body.len() + OVERHEAD_BYTES
+    candidate.delivery.body.len() + candidate.proof.bytes() + OVERHEAD_BYTES
 }
 
 const OVERHEAD_BYTES: usize = 512;

@@ -28,6 +28,8 @@ pub(crate) struct Process {
 pub(crate) struct Usage {
     /// Resident memory now.
     pub(crate) rss_bytes: u64,
+    /// The most that was ever resident.
+    pub(crate) peak_rss_bytes: u64,
     /// User and system time since its start.
     pub(crate) cpu: Duration,
 }
@@ -119,7 +121,8 @@ impl Process {
         let status = fs::read_to_string(proc_dir.join("status")).expect("the process runs");
         let stat = fs::read_to_string(proc_dir.join("stat")).expect("the process runs");
         Usage {
-            rss_bytes: rss_bytes(&status).expect("VmRSS"),
+            rss_bytes: memory_bytes(&status, "VmRSS").expect("VmRSS"),
+            peak_rss_bytes: memory_bytes(&status, "VmHWM").expect("VmHWM"),
             cpu: cpu_time(&stat).expect("utime and stime"),
         }
     }
@@ -165,11 +168,10 @@ fn announced_pid(shell: &mut Child) -> u32 {
     line.trim().parse().expect("the guard says a process id")
 }
 
-fn rss_bytes(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+fn memory_bytes(status: &str, name: &str) -> Option<u64> {
+    let mut lines = status.lines();
+    let told = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kibibytes: u64 = told.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
 
