@@ -44,8 +44,6 @@ fn is_size(code: RDKafkaErrorCode) -> bool {
 pub(super) fn reason(code: RDKafkaErrorCode) -> &'static str {
     if is_size(code) {
         "too-large-for-kafka"
-    } else if is_timestamp(code) {
-        "timestamp-refused"
     } else {
         "refused-by-kafka"
     }
@@ -87,6 +85,9 @@ pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
         }
         RDKafkaErrorCode::NotEnoughReplicas | RDKafkaErrorCode::NotEnoughReplicasAfterAppend => {
             "too few replicas are in sync; bring the missing brokers back"
+        }
+        RDKafkaErrorCode::InvalidTimestamp => {
+            "even of this moment: set this machine's clock (chrony, NTP), or widen message.timestamp.after.max.ms and .before.max.ms of the topic"
         }
         _ => "deliveries are kept in the journal and published once this has passed",
     }

@@ -81,26 +81,29 @@ impl Worker {
     }
 
     /// Commits one row by itself, so that only what is refused alone counts as poison: first as it is, then with the
-    /// present as its timestamp, then as a dead letter. What even that topic refuses stays in the journal.
+    /// present as its timestamp, then as a dead letter. What even that topic refuses stays in the journal. Where the present
+    /// is refused, the clock is wrong and not the row.
     fn alone(&self, producer: &Producer, mut made: Made, framing: &Framing) -> Result<(), Ended> {
         let mark = Mark::behind(&made.row);
         let (mut restamped, mut buried) = (false, false);
         loop {
             let alone = std::slice::from_mut(&mut made);
-            let code = match producer.commit(alone, |made| self.make(made, framing), &mark) {
+            let failed = match producer.commit(alone, |made| self.make(made, framing), &mark) {
                 Ok(()) => {
                     self.committed(vec![made], mark.next);
                     return Ok(());
                 }
-                Err(Refused::Records(failed)) if poison::are_about_records(&failed) => {
-                    first_code(&failed)
-                }
+                Err(Refused::Records(failed)) if poison::are_about_records(&failed) => failed,
                 Err(Refused::Records(failed)) => {
                     return Err(surroundings(&failed, std::slice::from_ref(&made)));
                 }
                 Err(refused) => return Err(refused.into()),
             };
-            if poison::is_timestamp(code) && !restamped {
+            let code = first_code(&failed);
+            if poison::is_timestamp(code) {
+                if restamped {
+                    return Err(surroundings(&failed, std::slice::from_ref(&made)));
+                }
                 restamped = true;
                 made.restamp(Timestamp::now());
             } else if !buried {
