@@ -146,7 +146,8 @@ fn more_partitions_are_told_and_adopted_by_a_command_when_nothing_is_pending() {
     let prefix = format!("{}.", unique("more-partitions"));
     let bridge = Bridge::new(&broker)
         .with("TOPICS__PREFIX", &prefix)
-        .with("TOPICS__PARTITIONS", "2");
+        .with("TOPICS__PARTITIONS", "2")
+        .with("JOURNAL__RETENTION", "720h");
     let mut road = Road::new(bridge);
     road.post(10);
     road.bridge.await_published();
@@ -174,8 +175,18 @@ fn more_partitions_are_told_and_adopted_by_a_command_when_nothing_is_pending() {
     assert!(old.iter().all(|record| record.partition < 2));
 
     road.bridge.term(Duration::from_secs(10));
+    let journal = rusqlite::Connection::open(road.bridge.journal_path()).unwrap();
+    let hundred_hours = "UPDATE delivery SET received_ms = received_ms - 360000000";
+    journal.execute(hundred_hours, []).unwrap();
+    let bodies = || -> i64 {
+        let count = "SELECT count(*) FROM body";
+        journal.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    let before = bodies();
     let adopted = road.bridge.run(&adopt);
     assert!(adopted.status.success(), "{adopted:?}");
+    assert_eq!(bodies(), before, "of these, journal.retention keeps all");
+    drop(journal);
     road.bridge.resume();
     road.bridge.await_publishing();
     road.post_calls(20);

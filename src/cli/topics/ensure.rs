@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
 
 use super::EnsureArgs;
 use super::judge::{Line, Settings, State, compare, tell};
+use crate::bridge;
 use crate::cli::Ended;
 use crate::cli::output::Output;
 use crate::config::Config;
@@ -35,7 +35,7 @@ pub(super) fn run(
     if !args.dry_run {
         let ensured = topics.ensure(plan, None)?;
         if args.adopt_partitions {
-            adopt(&config.journal.path, ensured.partitions)?;
+            adopt(config, ensured.partitions)?;
         }
     }
     let mut ended = Ended::Done;
@@ -59,8 +59,10 @@ pub(super) fn run(
 
 /// Freezes another partition count in the journal. What is pending was to follow earlier events of its calls by the old
 /// one, so there must be none.
-fn adopt(journal: &Path, partitions: u32) -> anyhow::Result<()> {
-    let open = Journal::open(journal)
+fn adopt(config: &Config, partitions: u32) -> anyhow::Result<()> {
+    let journal = &config.journal.path;
+    // What it may delete meanwhile is what `serve` would.
+    let open = Journal::open_with(journal, &bridge::journal_options(config))
         .context("the journal keeps the partition count; stop `serve`, then run this again")?;
     let pending = Viewer::open(journal)?.status()?.pending;
     anyhow::ensure!(
