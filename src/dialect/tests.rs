@@ -356,6 +356,28 @@ fn broken_halves_lose_no_neighbour() {
 }
 
 #[test]
+fn broken_halves_take_no_more_than_some_times_their_body() {
+    let halves = [r#""\ud800""#; 20_000].join(",");
+    let opening = format!(r#"{{"\ud800{}":"#, "k".repeat(1000));
+    let nested = format!("{}1{}", opening.repeat(100), "}".repeat(100));
+    for value in [
+        format!("[{halves}]"),
+        format!(r#"{{"{}":[{halves}]}}"#, "k".repeat(16_000)),
+        nested,
+    ] {
+        let event = event(&format!(r#"{{"callId":"c","new":{value}}}"#));
+        let told = event["unmapped"].as_object().unwrap();
+        let bytes: usize = told
+            .iter()
+            .map(|(at, it)| at.len() + it.to_string().len())
+            .sum();
+        assert!(bytes < 12 * value.len(), "{bytes} of {}", value.len());
+        let is_told = told.get("/new") == Some(&json!(value)) || told.len() == 20_001;
+        assert!(is_told, "{:?}", told.keys().take(3).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_time_that_says_more_than_milliseconds_is_kept_too() {
     for (time, is_kept) in [
         ("2026-05-08T07:52:48Z", false),

@@ -316,15 +316,9 @@ impl<'d> Value<'d> {
     }
 
     /// Writes it without white space and repeated keys; each string with half a surrogate pair in it is reported by
-    /// its JSON Pointer (`#` behind it: the key itself) and its raw escapes.
+    /// its JSON Pointer (`#` behind it: the key itself) and its raw escapes; or all of it, as it came, where that is shorter by far.
     pub fn write(self, pointer: &str, out: &mut String, broken: &mut Vec<(String, String)>) {
-        let mut writer = Writer {
-            out,
-            broken,
-            base: pointer,
-            open: Vec::new(),
-        };
-        writer.write(self);
+        Writer::new(self, pointer, out, broken).write();
     }
 
     fn node(self) -> Node {

@@ -9,14 +9,25 @@ use super::escape::unescape;
 use super::{Kind, Member, Value, is_broken};
 
 pub(super) struct Writer<'w, 'd> {
-    pub(super) out: &'w mut String,
-    pub(super) broken: &'w mut Vec<(String, String)>,
-    pub(super) base: &'w str,
-    pub(super) open: Vec<Open<'d>>,
+    out: &'w mut String,
+    told: Told<'w, 'd>,
+    open: Vec<Open<'d>>,
+}
+
+/// What is told of broken halves: where each stands, or the whole text where that would take many times as much, as when
+/// thousands of them stand under one long key.
+struct Told<'w, 'd> {
+    base: &'w str,
+    root: Value<'d>,
+    broken: &'w mut Vec<(String, String)>,
+    /// How many were there before.
+    before: usize,
+    bytes: usize,
+    is_whole: bool,
 }
 
 /// A container that is being written.
-pub(super) enum Open<'d> {
+enum Open<'d> {
     Array {
         rest: Value<'d>,
         next: u32,
@@ -28,9 +39,30 @@ pub(super) enum Open<'d> {
     },
 }
 
-impl<'d> Writer<'_, 'd> {
-    pub(super) fn write(&mut self, root: Value<'d>) {
-        self.begin(root);
+impl<'w, 'd> Writer<'w, 'd> {
+    pub(super) fn new(
+        root: Value<'d>,
+        base: &'w str,
+        out: &'w mut String,
+        broken: &'w mut Vec<(String, String)>,
+    ) -> Self {
+        let told = Told {
+            base,
+            root,
+            before: broken.len(),
+            broken,
+            bytes: 0,
+            is_whole: false,
+        };
+        Self {
+            out,
+            told,
+            open: Vec::new(),
+        }
+    }
+
+    pub(super) fn write(mut self) {
+        self.begin(self.told.root);
         while let Some(open) = self.open.last_mut() {
             match open {
                 Open::Array {
@@ -95,7 +127,7 @@ impl<'d> Writer<'_, 'd> {
                 });
             }
             Kind::BrokenString => {
-                self.broken.push((self.pointer(), value.inner().to_owned()));
+                self.tell(|pointer| (pointer, value.inner().to_owned()));
                 self.quoted(&unescape(value.inner()));
             }
             Kind::Null | Kind::Boolean | Kind::Number | Kind::PlainString | Kind::EscapedString => {
@@ -107,13 +139,13 @@ impl<'d> Writer<'_, 'd> {
     /// Only tells members whose broken key decodes to another one's; written, they would hide it.
     fn tell_lookalikes(&mut self, members: &mut Vec<Member<'d>>) {
         let mut seen = HashSet::new();
-        let pointer = self.pointer();
         members.retain(|(text, key, value)| {
             let is_new = seen.insert(text.clone());
             if !is_new {
-                let mut pointer = pointer.clone();
-                push_token(&mut pointer, text);
-                self.broken.push(broken_member(&pointer, *key, *value));
+                self.tell(|mut pointer| {
+                    push_token(&mut pointer, text);
+                    broken_member(&pointer, *key, *value)
+                });
             }
             is_new
         });
@@ -121,8 +153,7 @@ impl<'d> Writer<'_, 'd> {
 
     fn key(&mut self, key: Value<'d>, value: Value<'d>) {
         if key.kind() == Kind::BrokenString {
-            let told = broken_member(&self.pointer(), key, value);
-            self.broken.push(told);
+            self.tell(|pointer| broken_member(&pointer, key, value));
             self.quoted(&unescape(key.inner()));
         } else {
             self.out.push_str(key.raw());
@@ -135,8 +166,16 @@ impl<'d> Writer<'_, 'd> {
             .push_str(&serde_json::to_string(text).unwrap_or_default());
     }
 
+    /// Tells something of what stands here, which has this pointer.
+    fn tell(&mut self, of: impl FnOnce(String) -> (String, String)) {
+        if !self.told.is_whole {
+            let told = of(self.pointer());
+            self.told.add(told);
+        }
+    }
+
     fn pointer(&self) -> String {
-        let mut pointer = self.base.to_owned();
+        let mut pointer = self.told.base.to_owned();
         for open in &self.open {
             match open {
                 Open::Array { position, .. } => {
@@ -146,6 +185,20 @@ impl<'d> Writer<'_, 'd> {
             }
         }
         pointer
+    }
+}
+
+impl Told<'_, '_> {
+    fn add(&mut self, told: (String, String)) {
+        let whole = self.root.raw();
+        self.bytes += told.0.len() + told.1.len();
+        self.is_whole = self.bytes > MOST_TIMES * (self.base.len() + whole.len());
+        if self.is_whole {
+            self.broken.truncate(self.before);
+            self.broken.push((self.base.to_owned(), whole.to_owned()));
+        } else {
+            self.broken.push(told);
+        }
     }
 }
 
@@ -172,3 +225,6 @@ pub fn push_token(pointer: &mut String, token: &str) {
         }
     }
 }
+
+/// So many times as much as there is may be told of it.
+const MOST_TIMES: usize = 8;
