@@ -32,8 +32,8 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, Request, header};
-use axum::response::{IntoResponse, Response};
-use hyper::body::Incoming;
+use axum::response::Response;
+use hyper::body::{Body, Incoming};
 use prometheus::IntCounter;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -179,6 +179,7 @@ impl Answers for Receiver {
     async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
+        let has_body = !body.is_end_stream();
         let outcome = match path.strip_prefix("/webhooks/") {
             Some(name) if !name.is_empty() && !name.contains('/') => {
                 self.0.receive(peer, head, body).await
@@ -186,7 +187,7 @@ impl Answers for Receiver {
             _ if path == "/readyz" => self.0.readyz(head, body),
             _ => self.0.no_such_path(head, body),
         };
-        outcome.into_response()
+        outcome.into_response_to(has_body)
     }
 }
 

@@ -31,6 +31,22 @@ pub(super) enum Outcome {
     Ready,
 }
 
+impl Outcome {
+    /// The answer to a request. Where a body comes that nobody reads, nothing may follow on the connection: what still
+    /// comes of it would be taken for the next request, which then has only a header's time left.
+    pub(super) fn into_response_to(self, has_body: bool) -> Response {
+        let is_unread = match self {
+            Self::NoSuchPath | Self::OtherMethod(_) | Self::NotReady | Self::Ready => has_body,
+            Self::Kept(_) | Self::NoBody(_) | Self::Unverified | Self::NotKept => false,
+        };
+        let response = self.into_response();
+        if is_unread {
+            return closing(response);
+        }
+        response
+    }
+}
+
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
         match self {

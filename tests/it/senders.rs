@@ -2,7 +2,6 @@
 //! nothing that hides behind a request is taken, and a caller who signs meanwhile hears nothing but 200.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -15,7 +14,7 @@ use crate::harness::load::Load;
 
 #[test]
 fn slow_senders_and_floods_of_headers_are_answered_and_cut_off() {
-    let mut bridge = Bridge::new("127.0.0.1:9")
+    let bridge = Bridge::new("127.0.0.1:9")
         .with("LISTEN__READ_TIMEOUT", "2s")
         .start();
     let address = bridge.webhooks_address();
@@ -65,9 +64,32 @@ fn slow_senders_and_floods_of_headers_are_answered_and_cut_off() {
     println!(
         "500 slow headers cut off, 500 slow bodies answered 408, 100 floods of headers 431; {meanwhile} signed ones meanwhile, \
          all 200; peak {} MiB",
-        peak_mib(&mut bridge)
+        bridge.usage().peak_rss_bytes >> 20
     );
     assert_eq!(bridge.pending() as usize, meanwhile);
+}
+
+/// What comes behind the answer must not be taken for the next request, whose time would then run.
+#[test]
+fn where_a_body_is_not_read_the_answer_ends_the_connection() {
+    let bridge = Bridge::new("127.0.0.1:9").start();
+    for (first, status) in [
+        ("POST /nowhere", 404),
+        ("POST /webhooks/nobody", 404),
+        ("PUT /webhooks/default", 405),
+        ("POST /readyz", 405),
+        ("GET /readyz", 200),
+    ] {
+        for (fields, ends) in [("content-length: 5", true), ("content-length: 0", false)] {
+            let mut stream = connect(bridge.webhooks_address()).expect("a connection");
+            let head = format!("{first} HTTP/1.1\r\nhost: bridge\r\n{fields}\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("it is read");
+            let answer = read_answer(&mut BufReader::new(stream)).expect("an answer");
+            assert_eq!(answer.status, status, "{first}");
+            let is_last = answer.header("connection") == Some("close");
+            assert_eq!(is_last, ends, "{first}, {fields}");
+        }
+    }
 }
 
 #[test]
@@ -219,20 +241,4 @@ fn ask(address: SocketAddr, bytes: &[u8]) -> io::Result<(u16, usize)> {
 
 fn head(fields: &str) -> String {
     format!("POST /webhooks/default HTTP/1.1\r\nhost: bridge\r\n{fields}\r\n\r\n")
-}
-
-/// The most memory that was ever resident.
-fn peak_mib(bridge: &mut Bridge) -> u64 {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", bridge.running().pid())).expect("it runs");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .expect("VmHWM");
-    let kib: u64 = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number");
-    kib >> 10
 }
