@@ -78,7 +78,7 @@ impl Space {
         // Rows may go where others were deleted, so that a journal which has filled its disk goes on once it is
         // published; but the WAL needs room of its own.
         let free = self.free_bytes();
-        let low = free < floor_bytes / 2 || free + self.reusable_bytes < floor_bytes;
+        let low = free < floor_bytes / 2 || free.saturating_add(self.reusable_bytes) < floor_bytes;
         low.then_some(Limit::FreeSpace { floor_bytes })
     }
 
