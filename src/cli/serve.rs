@@ -16,7 +16,7 @@ use crate::reload::Reloader;
 pub fn run(common: &Common) -> anyhow::Result<Ended> {
     let loaded = common.load()?;
     let config = loaded.require(&NEEDS)?;
-    runtime()?.block_on(serve(common, loaded, config))?;
+    runtime()?.block_on(serve(loaded, config))?;
     Ok(Ended::Done)
 }
 
@@ -30,7 +30,7 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn serve(common: &Common, loaded: Loaded, config: Config) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, config: Config) -> anyhow::Result<()> {
     raise_open_files();
     let terminated = terminated()?;
     let hangup = signal(SignalKind::hangup())?;
@@ -45,8 +45,7 @@ async fn serve(common: &Common, loaded: Loaded, config: Config) -> anyhow::Resul
     if let Some(console) = bridge.console_address() {
         tracing::info!("console at http://{console}");
     }
-    let file = common.config.as_deref();
-    let reloader = Reloader::new(file, (loaded, config), &NEEDS, bridge.changeable());
+    let reloader = Reloader::new((loaded, config), &NEEDS, bridge.changeable());
     let reloading = tokio::spawn(reloader.run(hangup));
     bridge.run(terminated).await;
     reloading.abort();

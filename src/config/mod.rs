@@ -80,7 +80,7 @@ pub struct Loaded {
     pub config: Config,
     /// What is odd but no error.
     pub warnings: Vec<String>,
-    /// The file that was named; `None`: the default one, which may not exist.
+    /// The file that it was read from; `None`: the default one, which does not exist.
     file: Option<PathBuf>,
     settings: Settings,
     environment: Environment,
@@ -128,7 +128,7 @@ impl Config {
         let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
         let loaded = load_layers(text, Environment::new(environment))?;
         Ok(Loaded {
-            file: file.map(Path::to_owned),
+            file: text.map(|(path, _)| path.to_owned()),
             ..loaded
         })
     }
@@ -229,6 +229,18 @@ impl Loaded {
             key: key.trim_end_matches('.').to_owned(),
             kind: ProblemKind::Properties(mismatch.reason),
         })
+    }
+
+    /// The file that it was read from, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Whether that file says anything.
+    pub fn has_file_settings(&self) -> bool {
+        let settings = self.settings.iter().map(|(_, setting)| &setting.origin);
+        let mut origins = settings.chain(self.settings.tables().map(|(_, origin)| origin));
+        origins.any(|origin| matches!(origin, Origin::File { .. }))
     }
 
     /// Every effective setting and where it came from, secrets redacted, in order of their keys.

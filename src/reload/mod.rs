@@ -8,6 +8,7 @@
 
 mod watch;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,24 +20,20 @@ use watch::Watch;
 
 /// Keeps a running bridge on the configuration that is on disk.
 pub struct Reloader {
-    file: Option<PathBuf>,
     needs: Vec<Need>,
     began: Loaded,
+    /// What was on disk the last time that it could be read.
+    found: Found,
     current: Config,
     watch: Watch,
     bridge: Changeable,
 }
 
 impl Reloader {
-    /// For a bridge that began with `loaded`, which was read from `file` for these needs.
-    pub fn new(
-        file: Option<&Path>,
-        (loaded, config): (Loaded, Config),
-        needs: &[Need],
-        bridge: Changeable,
-    ) -> Self {
+    /// For a bridge that began with `loaded`, for these needs.
+    pub fn new((loaded, config): (Loaded, Config), needs: &[Need], bridge: Changeable) -> Self {
         Self {
-            file: file.map(Path::to_owned),
+            found: Found::of(&loaded),
             needs: needs.to_vec(),
             watch: Watch::new(loaded.files()),
             began: loaded,
@@ -76,7 +73,17 @@ impl Reloader {
     }
 
     fn read(&mut self) -> Result<(Loaded, Config), ConfigError> {
-        let loaded = Config::load(self.file.as_deref(), process_environment())?;
+        // A file that was there once is missed from then on, also if it would be read only where there is one: without it
+        // webhooks and second factors would be gone.
+        let loaded = Config::load(self.found.file.as_deref(), process_environment())?;
+        let found = Found::of(&loaded);
+        if self.found.says_something && !found.says_something {
+            return Err(ConfigError::Unreadable {
+                path: found.file.unwrap_or_default(),
+                source: io::Error::other(EMPTIED),
+            });
+        }
+        self.found = found;
         // Also of one that is not taken up: it may be one of its files that is to be mended.
         self.watch.follow(loaded.files());
         let config = loaded.require(&self.needs)?;
@@ -106,6 +113,21 @@ impl Reloader {
     }
 }
 
+/// The configuration's file.
+struct Found {
+    file: Option<PathBuf>,
+    says_something: bool,
+}
+
+impl Found {
+    fn of(loaded: &Loaded) -> Self {
+        Self {
+            file: loaded.file().map(Path::to_owned),
+            says_something: loaded.has_file_settings(),
+        }
+    }
+}
+
 /// One line each.
 fn problems(error: &ConfigError) -> Vec<String> {
     match error {
@@ -115,5 +137,6 @@ fn problems(error: &ConfigError) -> Vec<String> {
     }
 }
 
+const EMPTIED: &str = "nothing stands in it any more; to go on without it, restart the bridge";
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(500);

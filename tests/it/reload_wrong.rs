@@ -1,6 +1,7 @@
 //! A configuration that changes while the bridge runs: valid or not at all, with or without a signal.
 
-use std::fs;
+use std::path::Path;
+use std::{fs, io};
 
 use crate::harness::bridge::{Bridge, signature};
 use crate::harness::calls::{delivery, id, judge};
@@ -54,6 +55,30 @@ fn a_wrong_configuration_changes_nothing_and_says_each_problem_in_a_line() {
         let before = applied(&bridge);
         replace(bridge.dir(), "secret", OLD);
         replace(bridge.dir(), "bridge.toml", &right);
+        await_notice(&bridge, applied, before);
+        assert_eq!(metric(&bridge, ALARM), 0);
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_or_is_emptied_takes_no_webhook_with_it() {
+    let sales = "[webhooks.sales]\nsecrets = [\"file:secret\"]\n";
+    let bridge = start(OLD, sales);
+    let file = bridge.dir().join("bridge.toml");
+    for (id, spoil) in [
+        (
+            "gone",
+            (|file| fs::remove_file(file)) as fn(&Path) -> io::Result<()>,
+        ),
+        ("emptied", |file| fs::write(file, "")),
+    ] {
+        let before = refused(&bridge);
+        spoil(&file).expect("the directory is writable");
+        await_notice(&bridge, refused, before);
+        assert_eq!(post(&bridge, "sales", OLD, id), 200);
+        assert_eq!(metric(&bridge, ALARM), 1);
+        let before = applied(&bridge);
+        replace(bridge.dir(), "bridge.toml", &configuration(sales));
         await_notice(&bridge, applied, before);
         assert_eq!(metric(&bridge, ALARM), 0);
     }
