@@ -89,6 +89,22 @@ fn a_hundred_deliveries_refused_for_a_wrong_secret_reach_their_topics_once_it_is
 }
 
 #[test]
+fn a_wrong_path_is_no_empty_quarantine() {
+    let bridge = Bridge::new("127.0.0.1:1").with("JOURNAL__PATH", "elsewhere/journal.db");
+    for command in [
+        &["list"][..],
+        &["retry", "--all"],
+        &["retry", "--all", "--dry-run"],
+        &["drop", "--all"],
+    ] {
+        let ended = bridge.run(&[&["quarantine"], command].concat());
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(told.contains("is [journal] path right?"), "{told}");
+        assert_eq!(ended.status.code(), Some(1), "{command:?}");
+    }
+}
+
+#[test]
 fn a_delivery_that_came_again_in_the_meantime_is_published_once() {
     let broker = shared_broker().address();
     let prefix = format!("{}.", unique("quarantine-twice"));

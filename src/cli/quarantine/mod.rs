@@ -12,6 +12,7 @@ use super::output::{Output, OutputError, Shown};
 use super::{Common, Ended, when};
 use crate::config::{Config, Need};
 use crate::control::{BATCH, Control, ControlError, Request, Response};
+use crate::journal::ReadError;
 use crate::journal::quarantine::{Filter, Listed, QuarantineError, Store, path_beside};
 use crate::time::Timestamp;
 
@@ -80,7 +81,10 @@ enum Failed {
 /// The configuration is wrong, the quarantine cannot be read or changed, or stdout refuses.
 pub fn run(command: Command, common: &Common) -> anyhow::Result<Ended> {
     let loaded = common.load_quietly()?;
-    let path = path_beside(&loaded.config.journal.path);
+    let journal = &loaded.config.journal.path;
+    // Without a journal nothing is known of a quarantine: that there is none may be a wrong path.
+    anyhow::ensure!(journal.exists(), ReadError::Missing(journal.clone()));
+    let path = path_beside(journal);
     let mut output = Output::stdout();
     match command {
         Command::List(args) => list(&mut output, &path, &args),
