@@ -65,19 +65,20 @@ fn positive(text: &str) -> Result<f64, String> {
 /// Whatever keeps the embedded Kafka or the bridge from starting.
 pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
     let journal = TemporaryDirectory::make().context("cannot make a directory for the journal")?;
-    let mut config = configure(&common.load()?, &journal.0)?;
+    let (mut config, secret) = configure(&common.load()?, &journal.0)?;
     let plan = Plan::of(&config);
     let kafka =
         EmbeddedKafka::start(&plan.names, PARTITIONS).context("cannot start the embedded Kafka")?;
     config.kafka = BTreeMap::from([("bootstrap.servers".to_owned(), kafka.address())]);
-    let ended = runtime()?.block_on(dev(args, config, &plan.names));
+    let secret = secret.filter(|_| !args.lossy);
+    let ended = runtime()?.block_on(dev(args, (config, secret), &plan.names));
     // The clients are gone before the cluster goes.
     drop(kafka);
     ended
 }
 
-/// The configured webhooks and topics; everything else is `dev`'s own.
-fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
+/// The configured webhooks and topics; everything else is `dev`'s own, also the secret where none is configured.
+fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<(Config, Option<String>)> {
     let mut config = loaded
         .require(&[Need::Webhooks])
         .unwrap_or_else(|_| loaded.config.clone());
@@ -101,9 +102,10 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
     config.atoms.api_key = None;
     let name = WebhookName::parse("default").context("a webhook can be called default")?;
     let usable = |webhook: &Webhook| !webhook.secrets.is_empty();
-    if !config.webhooks.values().any(usable) {
-        let secret = Secret::new(uuid::Uuid::new_v4().to_string().as_bytes())
-            .context("a UUID is not empty")?;
+    let is_usable = config.webhooks.values().any(usable);
+    let own = (!is_usable).then(|| uuid::Uuid::new_v4().to_string());
+    if let Some(own) = &own {
+        let secret = Secret::new(own.as_bytes()).context("a UUID is not empty")?;
         let webhook = Webhook {
             name: name.clone(),
             secrets: vec![secret],
@@ -113,7 +115,7 @@ fn configure(loaded: &Loaded, journal: &Path) -> anyhow::Result<Config> {
         };
         config.webhooks = BTreeMap::from([(name, webhook)]);
     }
-    Ok(config)
+    Ok((config, own))
 }
 
 /// The port if nobody has it, else any: a second `dev` is nothing to complain about.
@@ -121,7 +123,11 @@ fn free_or(port: u16) -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", port)).map_or(0, |_| port)
 }
 
-async fn dev(args: &Args, mut config: Config, topics: &BTreeSet<String>) -> anyhow::Result<Ended> {
+async fn dev(
+    args: &Args,
+    (mut config, own_secret): (Config, Option<String>),
+    topics: &BTreeSet<String>,
+) -> anyhow::Result<Ended> {
     let terminated = terminated()?;
     let platform = match args.lossy {
         true => Some(Platform::start().await?),
@@ -145,7 +151,8 @@ async fn dev(args: &Args, mut config: Config, topics: &BTreeSet<String>) -> anyh
         let config = lossy::with_secret(config, &webhook.name, secret)?;
         bridge.changeable().apply(&config);
     }
-    welcome(&kafka, url.as_str(), topics, &bridge)?;
+    let reached = (url.as_str(), own_secret.as_deref());
+    welcome(&kafka, reached, topics, &bridge)?;
     let secret = webhook
         .secrets
         .first()
@@ -174,7 +181,7 @@ async fn dev(args: &Args, mut config: Config, topics: &BTreeSet<String>) -> anyh
 
 fn welcome(
     kafka: &BTreeMap<String, String>,
-    url: &str,
+    (url, own_secret): (&str, Option<&str>),
     topics: &BTreeSet<String>,
     bridge: &Bridge,
 ) -> anyhow::Result<()> {
@@ -192,6 +199,11 @@ fn welcome(
         "Kafka      {address}   (embedded, in memory; gone when this ends)"
     ))?;
     out.line(&format!("webhook    {url}"))?;
+    if let Some(secret) = own_secret {
+        out.line(&format!(
+            "secret     {secret}   (of this run alone: `ATOMS_WEBHOOK_SECRET={secret} atoms-kafka-bridge send {url}` signs with it)"
+        ))?;
+    }
     out.line(&format!(
         "health     http://{}/readyz",
         bridge.health_address()?

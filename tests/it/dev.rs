@@ -133,6 +133,42 @@ fn its_topics_are_listed_and_tailed(address: &str) {
 }
 
 #[test]
+fn a_delivery_of_ones_own_is_signed_as_dev_says() {
+    let _ports = ports::default_ports();
+    let dir = TempDir::with_prefix("dev-").unwrap();
+    let mut dev = Process::spawn(
+        Path::new(BINARY),
+        ["dev", "--no-samples"],
+        dir.path(),
+        |command| {
+            command.env_remove("ATOMS_WEBHOOK_SECRET");
+        },
+    );
+    let shown = || std::fs::read_to_string(dir.path().join("stdout.log")).unwrap_or_default();
+    let said = until("dev says how to sign", LIMIT, || {
+        let out = shown();
+        let said = out
+            .split_once('`')
+            .and_then(|(_, rest)| rest.split_once('`'));
+        said.map(|(said, _)| said.to_owned()).ok_or(out.clone())
+    });
+    let words: Vec<&str> = said.split(' ').collect();
+    let [variable, "atoms-kafka-bridge", "send", url] = words.as_slice() else {
+        panic!("{said}");
+    };
+    let (name, secret) = variable.split_once('=').unwrap();
+    let mut send = Command::new(BINARY);
+    let sent = send.args(["send", url]).env(name, secret).output().unwrap();
+    assert!(sent.status.success(), "{sent:?}");
+    until("it is printed", LIMIT, || match shown() {
+        out if out.contains("CALL-") => Ok(()),
+        out => Err(out),
+    });
+    dev.signal("INT");
+    assert_eq!(dev.wait(LIMIT), 0, "{}", shown());
+}
+
+#[test]
 fn the_largest_delivery_that_dev_takes_is_read_back() {
     let _ports = ports::default_ports();
     let dir = TempDir::with_prefix("dev-").unwrap();
