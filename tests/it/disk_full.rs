@@ -104,7 +104,8 @@ fn a_disk_filled_from_outside_costs_only_what_it_refuses_and_the_backlog_drains_
     ballast.grow();
     let mut bridge = bridge.with("KAFKA__BOOTSTRAP_SERVERS", &broker);
     bridge.launch();
-    until("the health listener", Duration::from_secs(20), || {
+    until("the health listener", Duration::from_secs(60), || {
+        assert_eq!(bridge.running().ended(), None, "{}", bridge.log());
         bridge
             .health("/livez")
             .map(drop)
