@@ -70,7 +70,7 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<Ended> {
     let kafka =
         EmbeddedKafka::start(&plan.names, PARTITIONS).context("cannot start the embedded Kafka")?;
     config.kafka = BTreeMap::from([("bootstrap.servers".to_owned(), kafka.address())]);
-    let secret = secret.filter(|_| !args.lossy);
+    let secret = secret.filter(|_| args.no_samples);
     let ended = runtime()?.block_on(dev(args, (config, secret), &plan.names));
     // The clients are gone before the cluster goes.
     drop(kafka);
